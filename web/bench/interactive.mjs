@@ -1,17 +1,15 @@
 // Time until the first page answers, of N fresh visits: `node bench/interactive.mjs BASE N`. Prints JSON.
 // A page answers when its list is there, its script has run, and the browser has painted what came of a key.
-import { chromium } from 'playwright-core';
+import { STEP, launch } from './browser.mjs';
 
 const [base, times] = [process.argv[2], Number(process.argv[3] ?? 20)];
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-});
+const browser = await launch();
 const found = [];
 try {
   for (let at = 0; at < times; at++) {
     const context = await browser.newContext();
     const page = await context.newPage();
+    page.setDefaultTimeout(STEP);
     await page.addInitScript(() => {
       const seen = new MutationObserver(() => {
         if (!document.querySelector('[data-testid=runs] a, .notice')) return;
@@ -22,7 +20,7 @@ try {
       seen.observe(document, { childList: true, subtree: true });
     });
     await page.goto(base);
-    await page.waitForFunction(() => globalThis.interactive !== undefined);
+    await page.waitForFunction(() => globalThis.interactive !== undefined, undefined, { polling: 20 });
     found.push(await page.evaluate(() => globalThis.interactive));
     await context.close();
   }

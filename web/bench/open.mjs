@@ -1,6 +1,6 @@
 // Time until a run's page is open, of N fresh visits: `node bench/open.mjs URL N`. Prints JSON. It is open when its
 // results and its table of updates are there, and the browser has painted them. `heap_mb` is what scripts hold then.
-import { launch } from './browser.mjs';
+import { STEP, launch } from './browser.mjs';
 
 const [url, times] = [process.argv[2], Number(process.argv[3] ?? 5)];
 const browser = await launch();
@@ -10,7 +10,7 @@ try {
   for (let at = 0; at < times; at++) {
     const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
     const page = await context.newPage();
-    page.setDefaultTimeout(180_000);
+    page.setDefaultTimeout(STEP);
     await page.addInitScript(() => {
       const seen = new MutationObserver(() => {
         if (!document.querySelector('#results tbody tr') || !document.querySelector('#rounds tbody td a')) return;

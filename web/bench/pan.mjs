@@ -1,13 +1,13 @@
 // Frames a second while a run's overview is panned and zoomed, and while the cursor moves over its chart by round:
 // `node bench/pan.mjs URL SECONDS`. Prints JSON; `longest_ms` is the longest time between two frames. A browser
 // without a screen makes at most 60 a second.
-import { launch } from './browser.mjs';
+import { STEP, launch } from './browser.mjs';
 
 const [url, seconds] = [process.argv[2], Number(process.argv[3] ?? 4)];
 const browser = await launch();
 try {
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
-  page.setDefaultTimeout(60_000);
+  page.setDefaultTimeout(STEP);
   await page.goto(url);
   const overview = page.locator('[data-testid=overview] [role=slider]');
   await overview.waitFor();

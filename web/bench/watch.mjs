@@ -5,6 +5,8 @@ import { get } from 'node:http';
 
 const [url, wanted] = [process.argv[2], Number(process.argv[3])];
 const OF_ADDRESS = 12;
+/** Milliseconds after which it ends by itself. */
+const LONGEST = 600_000;
 let open = 0;
 let events = 0;
 const refused = new Map();
@@ -21,7 +23,11 @@ for (let at = 0; at < wanted; at++) {
     response.on('error', () => {});
   }).on('error', (error) => refused.set(error.code, (refused.get(error.code) ?? 0) + 1));
 }
-process.stdin.on('data', () => {
+function end() {
   console.log(JSON.stringify({ open, events, refused: Object.fromEntries(refused) }));
   process.exit(0);
-});
+}
+process.stdin.once('data', end);
+// Whoever began this is gone, or forgot it.
+process.stdin.once('end', end);
+setTimeout(end, LONGEST);

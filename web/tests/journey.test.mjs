@@ -12,8 +12,14 @@ import { chromium } from 'playwright-core';
 import { ROOT } from './server.mjs';
 
 const program = process.env.FEDSEAL;
+/** Milliseconds for a step of the browser, a command, and a run. */
+const [STEP, COMMAND, RUN] = [30_000, 240_000, 300_000];
 
-test('from a key to a report that proves itself', { skip: program ? false : 'FEDSEAL names no program' }, async (t) => {
+/** What is awaited, or an error after a time. */
+const within = (time, what, awaited) =>
+  Promise.race([awaited, new Promise((_, reject) => setTimeout(() => reject(new Error(`${what}: not within ${time} ms`)), time).unref())]);
+
+test('from a key to a report that proves itself', { skip: program ? false : 'FEDSEAL names no program', timeout: 840_000 }, async (t) => {
   const home = await mkdtemp(join(tmpdir(), 'fedseal-journey-'));
   // The checkout's policies and verifier, the user's own keys.
   const env = { ...process.env, FEDSEAL_HOME: join(home, 'keys') };
@@ -21,8 +27,8 @@ test('from a key to a report that proves itself', { skip: program ? false : 'FED
   await mkdir(runs);
   await mkdir(env.FEDSEAL_HOME);
   const sayAs = (whose, words) => {
-    const told = spawnSync(program, words, { cwd: ROOT, env: whose, encoding: 'utf8' });
-    assert.equal(told.status, 0, `fedseal ${words.join(' ')}: ${told.stderr}`);
+    const told = spawnSync(program, words, { cwd: ROOT, env: whose, encoding: 'utf8', timeout: COMMAND });
+    assert.equal(told.status, 0, `fedseal ${words.join(' ')}: ${told.error ?? ''}${told.stderr}`);
     return told.stdout;
   };
   const say = (...words) => sayAs(env, words);
@@ -34,6 +40,7 @@ test('from a key to a report that proves itself', { skip: program ? false : 'FED
     return ['run', file, '--out', join(runs, name), '--quiet', '--no-figures'];
   };
   const browser = await chromium.launch({
+    timeout: 60_000,
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
   });
@@ -58,12 +65,12 @@ test('from a key to a report that proves itself', { skip: program ? false : 'FED
   await t.test('a server starts, and takes the policy from the page', async () => {
     const server = begin(['serve', '--runs', runs, '--registry', join(home, 'registry'), '--addr', '127.0.0.1:0']);
     started.push(server);
-    base = await new Promise((resolve, reject) => {
+    base = await within(STEP, 'the address of the server', new Promise((resolve, reject) => {
       createInterface({ input: server.stdout }).on('line', (line) => /http:\/\/\S+/.test(line) && resolve(/http:\/\/\S+/.exec(line)[0]));
       server.on('exit', (code) => reject(new Error(`fedseal serve ended with ${code}`)));
-    });
+    }));
     page = await (await browser.newContext({ viewport: { width: 1280, height: 900 } })).newPage();
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(STEP);
     await page.goto(`${base}/modules`);
     await page.setInputFiles('input[name=module]', join(home, 'mine/target/mine.wasm'));
     await page.setInputFiles('input[name=envelope]', join(home, 'mine/target/mine.wasm.dsse.json'));
@@ -81,7 +88,7 @@ test('from a key to a report that proves itself', { skip: program ? false : 'FED
     await page.locator('[data-testid=runs] a').first().click({ timeout: 60_000 });
     await page.waitForSelector('[data-testid=live]', { timeout: 60_000 });
     await page.waitForFunction(() => document.querySelectorAll('[data-testid=live] li').length > 0, undefined, { timeout: 60_000 });
-    assert.equal(await ended, 0);
+    assert.equal(await within(RUN, 'the run', ended), 0);
     await page.waitForSelector('[data-state=finished]', { timeout: 20_000 });
   });
 
@@ -94,7 +101,7 @@ test('from a key to a report that proves itself', { skip: program ? false : 'FED
     await page.goto(`${base}/runs/killed`);
     await page.getByText('Live', { exact: true }).waitFor();
     run.kill('SIGKILL');
-    await ended;
+    await within(STEP, 'the end of the run', ended);
     const began = Date.now();
     await page.getByText('Nobody is working on this run').waitFor({ timeout: 20_000 });
     assert.ok(Date.now() - began < 6000, `${Date.now() - began} ms`);
@@ -131,7 +138,7 @@ test('from a key to a report that proves itself', { skip: program ? false : 'FED
     const run = begin(await experiment('second', 2, 3));
     started.push(run);
     run.stdout.resume();
-    assert.equal(await new Promise((resolve) => run.on('exit', resolve)), 0);
+    assert.equal(await within(RUN, 'the run', new Promise((resolve) => run.on('exit', resolve))), 0);
     await page.goto(base);
     for (const name of ['first', 'second']) await page.getByLabel(`Compare ${name}`).check();
     await page.getByRole('link', { name: 'Compare 2 runs' }).click();
@@ -145,6 +152,7 @@ test('from a key to a report that proves itself', { skip: program ? false : 'FED
     const look = async (path) => {
       const context = await browser.newContext({ offline: true });
       const opened = await context.newPage();
+      opened.setDefaultTimeout(STEP);
       const faults = [];
       opened.on('pageerror', (error) => faults.push(error.message));
       opened.on('console', (message) => /Content Security Policy/i.test(message.text()) && faults.push(message.text()));

@@ -203,6 +203,20 @@ test('a node key is first seen, then as last time, then known', async () => {
   await page.context().close();
 });
 
+test('who comes before the first report sees it as soon as it is there', async () => {
+  const page = await open('/modules');
+  let asked = 0;
+  const refusal = { title: 'Not Found', status: 404, detail: '', error: 'There is no such report.', what: `${run}: it has not been written yet`, hint: '' };
+  await page.route(`**/api/runs/${run}/index`, (route) =>
+    ++asked > 1 ? route.continue() : route.fulfill({ status: 404, contentType: 'application/problem+json', body: JSON.stringify(refusal) }));
+  await page.goto(`${base}/runs/${run}`);
+  await page.getByText('it has not been written yet').waitFor();
+  await page.waitForSelector('[data-testid=results]');
+  assert.equal(asked, 2);
+  assert.equal(await page.getByRole('alert').count(), 0);
+  await page.context().close();
+});
+
 test('the results table shows the figures of the API', async () => {
   const page = await open(`/runs/${run}`);
   await page.waitForSelector('[data-testid=results]');

@@ -10,15 +10,15 @@ import { serveFixture } from '../fixtures/serve.mjs';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** `kind` is `given`, `real` or `fixture`; `close` ends what was started here. */
-export async function startServer() {
+/** `kind` is `given`, `real` or `fixture`; `close` ends what was started here. A real run has so many rounds. */
+export async function startServer(rounds = 40) {
   if (process.env.FEDSEAL_URL) return { kind: 'given', base: process.env.FEDSEAL_URL.replace(/\/$/, ''), close() {} };
-  if (process.env.FEDSEAL) return real(process.env.FEDSEAL);
+  if (process.env.FEDSEAL) return real(process.env.FEDSEAL, rounds);
   const fixture = await serveFixture();
   return { kind: 'fixture', base: fixture.url, close: fixture.close };
 }
 
-async function real(binary) {
+async function real(binary, rounds) {
   const folder = await mkdtemp(join(tmpdir(), 'fedseal-pages-'));
   const report = (run) => join(folder, run, 'report.json');
   let logged;
@@ -34,7 +34,7 @@ async function real(binary) {
   // The tiny run with more rounds: its own two are over before a browser has opened a page.
   const tiny = await readFile(join(ROOT, 'experiments/tiny.toml'), 'utf8');
   const experiment = join(folder, 'tiny.toml');
-  await writeFile(experiment, tiny.replace(/^rounds = .*$/m, 'rounds = 40'));
+  await writeFile(experiment, tiny.replace(/^rounds = .*$/m, `rounds = ${rounds}`));
   const run = start(['run', experiment, '--out', join(folder, 'tiny'), '--quiet', '--no-figures']);
   run.stdout.resume();
   const ended = new Promise((resolve) => run.on('exit', resolve));

@@ -103,7 +103,7 @@ cargo xtask COMMAND
   bench build [--against REV] [audit|incremental|places|cold|pair|demo]
                     what a newcomer, an auditor and a contributor wait for, and how many places an
                     extension touches; cold and pair build a revision beside this one
-  bench web [sentences|page|interactive|read|watchers|journey|api|big]
+  bench web [sentences|page|interactive|read|watchers|journey|axe|api|big]
                     the report pages: what they conclude, how fast they are, what they cost a server
   bench federation [kills|clients|idle|workers] [--kills N] [--rounds N]
                     three nodes and a coordinator, then a run with the workers and server of its queue, killed in

@@ -1,8 +1,9 @@
 //! Running other programs: where they are, what they print, how long they take.
 
-use std::io::{BufRead, BufReader, IsTerminal};
+use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use crate::{Outcome, fail};
@@ -64,6 +65,71 @@ pub(crate) fn run(command: &mut Command) -> Outcome {
         Ok(status) => fail(format!("`{shown}` ended with {status}")),
         Err(error) => fail(format!("`{shown}` could not be started: {error}")),
     }
+}
+
+/// Waits for a program, and ends it after a time.
+///
+/// # Errors
+/// A program that takes longer; `what` names it.
+pub(crate) fn wait_within(child: &mut Child, what: &str, limit: Duration) -> Outcome<ExitStatus> {
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if began.elapsed() > limit {
+            child.kill()?;
+            child.wait()?;
+            return fail(format!("{what} was ended after {}", seconds(limit)));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Output of a program without input, which is ended after a time: a browser that hangs shall not hang those
+/// who wait for it.
+///
+/// # Errors
+/// A program that cannot be started, or takes longer.
+pub(crate) fn output_within(command: &mut Command, limit: Duration) -> Outcome<Output> {
+    let shown = shown(command);
+    command.stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => return fail(format!("`{shown}` could not be started: {error}")),
+    };
+    let stdout = child.stdout.take().map(reader);
+    let stderr = child.stderr.take().map(reader);
+    let status = wait_within(&mut child, &format!("`{shown}`"), limit);
+    let bytes = |pipe: Option<Receiver<Vec<u8>>>| {
+        // A program that it left behind may still hold the pipe.
+        pipe.and_then(|pipe| pipe.recv_timeout(Duration::from_secs(5)).ok())
+    };
+    let (stdout, stderr) = (bytes(stdout), bytes(stderr));
+    match status {
+        Ok(status) => Ok(Output {
+            status,
+            stdout: stdout.unwrap_or_default(),
+            stderr: stderr.unwrap_or_default(),
+        }),
+        Err(crate::Failure(problem)) => {
+            let said = stderr.unwrap_or_default();
+            fail(format!("{problem}\n{}", String::from_utf8_lossy(&said)))
+        }
+    }
+}
+
+/// Everything that comes from a pipe, once it is closed.
+fn reader(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // Bytes before an error are all there is.
+        let _ = pipe.read_to_end(&mut bytes);
+        let _ = sender.send(bytes);
+    });
+    receiver
 }
 
 /// Cargo's target folder.

@@ -85,17 +85,28 @@ pub(crate) fn chromium() -> Option<String> {
         "/usr/bin/chromium-browser",
         "/usr/bin/google-chrome",
     ];
+    browser("CHROMIUM", &known, "chromium")
+}
+
+/// A Firefox for the same: its path, or `None`.
+pub(crate) fn firefox() -> Option<String> {
+    let known = ["/usr/bin/firefox-esr", "/usr/bin/firefox"];
+    browser("FIREFOX", &known, "firefox-esr")
+}
+
+/// The browser that a variable names, or one in a known place, where Debian's package brings it if need be.
+fn browser(variable: &str, known: &[&str], package: &str) -> Option<String> {
     let find = || {
         known
             .iter()
             .find(|path| Path::new(path).exists())
             .map(|path| path.to_string())
     };
-    if let Ok(path) = std::env::var("CHROMIUM") {
+    if let Ok(path) = std::env::var(variable) {
         return Some(path);
     }
     if find().is_none() {
-        let _ = debian(&["chromium"]);
+        let _ = debian(&[package]);
     }
     find()
 }

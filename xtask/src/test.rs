@@ -69,7 +69,7 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
     }
     if whole {
         examples::examples()?;
-        left_out.extend(browser()?.map(|why| ("the pages in a browser", why)));
+        left_out.extend(browsers()?);
         left_out.extend(dist::packages(true)?);
     } else {
         let why = "a filter names Rust tests alone";
@@ -92,25 +92,30 @@ fn no_gpu() -> Option<&'static str> {
     (!setup::vulkan()).then_some(missing)
 }
 
-/// The pages of a real server, driven in a real browser; the reason where that is left out.
-fn browser() -> Outcome<Option<&'static str>> {
+/// The pages of a real server, driven in real browsers; what is left out of that, with the reason.
+fn browsers() -> Outcome<Vec<(&'static str, &'static str)>> {
+    const PAGES: &str = "the pages in a browser";
     let web = root().join("web");
     if !web.join("node_modules").exists() {
-        return Ok(Some(
-            "npm is missing, so the report pages could not be built",
-        ));
+        let why = "npm is missing, so the report pages could not be built";
+        return Ok(vec![(PAGES, why)]);
     }
     let Some(chromium) = setup::chromium() else {
-        return Ok(Some(
-            "no Chromium; `apt-get install chromium`, or set CHROMIUM to a browser's path",
-        ));
+        let why = "no Chromium; `apt-get install chromium`, or set CHROMIUM to a browser's path";
+        return Ok(vec![(PAGES, why)]);
     };
+    let firefox = setup::firefox();
+    let missing = "no Firefox; `apt-get install firefox-esr`, or set FIREFOX to a browser's path";
+    let left_out = firefox
+        .is_none()
+        .then_some(("the pages in Firefox", missing));
     say("Browser tests");
     let mut command = Command::new("npm");
     command
         .args(["run", "--silent", "test:browser"])
         .current_dir(&web)
-        .env("CHROMIUM", chromium);
+        .env("CHROMIUM", chromium)
+        .envs(firefox.map(|path| ("FIREFOX", path)));
     run(command.env("FEDSEAL", build::fedseal().get_program()))?;
-    Ok(None)
+    Ok(left_out.into_iter().collect())
 }

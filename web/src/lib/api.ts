@@ -10,6 +10,16 @@ export class ApiError extends Error {
   }
 }
 
+/** What a server says of a run that has begun and has no report yet (server/app/src/http/runs.rs). */
+const NOT_YET = 'has not been written yet';
+
+/** Whether another try may end well: the server is away or busy, or the run has not come as far as a report. */
+export function passes(error: unknown): boolean {
+  if (!(error instanceof ApiError)) return false;
+  const { status, refusal } = error;
+  return [0, 408, 429, 503].includes(status) || (status === 404 && refusal.what.includes(NOT_YET));
+}
+
 /** Like JSON.parse, but keeps integers that a double cannot hold (64-bit seeds) as their digits. */
 export function parseJson(text: string): unknown {
   const reviver = (_key: string, value: unknown, context?: { source?: string }): unknown =>

@@ -1,4 +1,4 @@
-import { eventsUrl, getReport } from './api';
+import { eventsUrl, getReport, passes } from './api';
 import { percent } from './format';
 import type { Measure, Report, RunEvent } from './names';
 
@@ -78,9 +78,10 @@ export class LiveReport {
     } catch (error) {
       if (this.#closed) return;
       this.problem = error;
-      // A server that starts again goes on with the run; what was shown stays, with its age.
+      // A server that starts again goes on with the run; what was shown stays, with its age. Whoever comes before
+      // the first report sees it when it is there.
       const live = this.report?.served.state === 'running';
-      if (live) this.#timer = setTimeout(() => void this.#load(), AGAIN);
+      if (live || (this.report === null && passes(error))) this.#timer = setTimeout(() => void this.#load(), AGAIN);
       else this.#hush();
     }
   }

@@ -39,7 +39,7 @@ const AT_ONCE: u64 = 8 << 20;
 const PREPARED: usize = 4;
 /// Words about a run whose report is being read.
 const BEING_READ: &str = "the server is reading its report";
-/// Words about a run that has not come as far as a report.
+/// Words about a run that has not come as far as a report; pages know them (web/src/lib/api.ts).
 const NOT_YET: &str = "it has not been written yet";
 /// How often a report is read again because it changed while it was looked at.
 const TRIES: usize = 3;

@@ -4,14 +4,15 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::serve::{self, Server};
+use super::serve::{self, Server, asked, number};
 use super::{Figure, figure};
+use crate::Outcome;
 use crate::bench::building;
 use crate::process::{run, say};
-use crate::{Outcome, fail};
 
 /// Rounds and clients of the runs.
 const SIZE: [&str; 2] = ["1000", "100"];
@@ -21,11 +22,12 @@ const VISITS: &str = "5";
 const VISITS_BEFORE: &str = "3";
 /// Seconds for which the overview is panned, and as many for each other movement.
 const SECONDS: &str = "4";
+/// Time that all visits of one kind may take.
+const LIMIT: Duration = Duration::from_secs(10 * 60);
 
-/// Measures both.
-pub(super) fn big() -> Outcome<Vec<Figure>> {
+/// The run of 10 arms.
+pub(super) fn ten() -> Outcome<Vec<Figure>> {
     serve::build()?;
-    let (before, revision) = building::before()?;
     let ten = made("10")?;
     let report = std::fs::metadata(ten.join("runs/big/report.json"))?.len();
     let mut figures = vec![figure("big_run.report_mb", report as f64 / 1e6, "MB")];
@@ -35,33 +37,35 @@ pub(super) fn big() -> Outcome<Vec<Figure>> {
     // Right after the server's start its report is not read yet.
     let first = opened(&server, "1")?;
     let again = opened(&server, VISITS)?;
-    figures.push(figure("big_run.first_ms", number(&first, "first"), "ms"));
-    figures.push(figure("big_run.open_ms", number(&again, "median"), "ms"));
-    figures.push(figure("big_run.heap_mb", number(&again, "heap_mb"), "MiB"));
-    let panned = asked("pan.mjs", &[&address(&server), SECONDS])?;
+    let panned = asked("pan.mjs", &[&address(&server), SECONDS], LIMIT)?;
+    for (name, said, field, unit) in [
+        ("big_run.first_ms", &first, "first", "ms"),
+        ("big_run.open_ms", &again, "median", "ms"),
+        ("big_run.heap_mb", &again, "heap_mb", "MiB"),
+        ("pan.fps", &panned, "fps", "1/s"),
+        ("pan.longest_ms", &panned, "longest_ms", "ms"),
+        ("pan.cursor_fps", &panned, "cursor_fps", "1/s"),
+    ] {
+        figures.push(figure(name, number(said, field)?, unit));
+    }
     figures.push(figure("big_run.server_mb", server.most_mb()?, "MiB"));
-    figures.push(figure("pan.fps", number(&panned, "fps"), "1/s"));
-    figures.push(figure(
-        "pan.longest_ms",
-        number(&panned, "longest_ms"),
-        "ms",
-    ));
-    figures.push(figure(
-        "pan.cursor_fps",
-        number(&panned, "cursor_fps"),
-        "1/s",
-    ));
-    drop(server);
+    Ok(figures)
+}
 
+/// The run of 2 arms, beside the pages and the server of an earlier revision, which is built first where it is
+/// not there.
+pub(super) fn two() -> Outcome<Vec<Figure>> {
+    let (before, revision) = building::before()?;
     say(&format!("A run of 2 arms, today and with {revision}"));
     let two = made("2")?;
     let server = Server::start(&two, &[])?;
-    let now = number(&opened(&server, VISITS)?, "median");
+    let now = number(&opened(&server, VISITS)?, "median")?;
     drop(server);
     let mut program = Command::new(before.join("target/debug/fedseal"));
     program
         .args(["serve", "--addr", "127.0.0.1:0", "--runs"])
         .arg(two.join("runs"))
+        .current_dir(&before)
         .env("FEDSEAL_HOME", two.join("home"));
     let server = Server::of(&mut program)?;
     let then = opened(&server, VISITS_BEFORE)?;
@@ -69,15 +73,14 @@ pub(super) fn big() -> Outcome<Vec<Figure>> {
         "    {revision}: {then}, its server {:.0} MiB",
         server.most_mb()?
     );
-    let then = number(&then, "median");
-    figures.push(Figure {
+    let then = number(&then, "median")?;
+    Ok(vec![Figure {
         name: "big_run.today_ratio".into(),
         value: then / now,
         unit: "x".into(),
         peer: Some(format!("{revision} {then:.0} ms, now {now:.0} ms")),
         ratio: Some(then / now),
-    });
-    Ok(figures)
+    }])
 }
 
 /// A folder with the run of so many arms, made where there is none.
@@ -98,20 +101,7 @@ fn address(server: &Server) -> String {
 
 /// Visits to the run's page.
 fn opened(server: &Server, visits: &str) -> Outcome<Value> {
-    let said = asked("open.mjs", &[&address(server), visits])?;
+    let said = asked("open.mjs", &[&address(server), visits], LIMIT)?;
     eprintln!("    {said}");
     Ok(said)
-}
-
-/// JSON that a script prints.
-fn asked(name: &str, words: &[&str]) -> Outcome<Value> {
-    let ran = serve::script(name)?.args(words).output()?;
-    serde_json::from_slice(&ran.stdout).or_else(|error| {
-        let errors = String::from_utf8_lossy(&ran.stderr).into_owned();
-        fail(format!("{name}: {error}: {errors}"))
-    })
-}
-
-fn number(said: &Value, name: &str) -> f64 {
-    said[name].as_f64().unwrap_or(f64::NAN)
 }

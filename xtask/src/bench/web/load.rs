@@ -1,14 +1,14 @@
 //! Time of the first page in a browser, requests a second, and what watchers cost a run.
 
 use std::io::{Read as _, Write as _};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::serve::{self, Server};
+use super::serve::{self, Server, asked, number};
 use super::{Figure, figure};
-use crate::process::{root, say};
+use crate::process::{output_within, root, say, wait_within};
 use crate::{Outcome, fail, setup};
 
 /// Watchers of a run.
@@ -21,6 +21,8 @@ const ROUNDS: usize = 12;
 const CONNECTIONS: &str = "32";
 /// Seconds for which each address is asked.
 const SECONDS: &str = "8";
+/// Time that one visit of all, one address, or one run may take.
+const LIMIT: Duration = Duration::from_secs(5 * 60);
 
 /// Median of 20 fresh visits, ms.
 pub(super) fn interactive() -> Outcome<Vec<Figure>> {
@@ -28,43 +30,10 @@ pub(super) fn interactive() -> Outcome<Vec<Figure>> {
     serve::build()?;
     let server = Server::start(&serve::tiny()?, &[])?;
     let base = format!("http://{}/", server.address);
-    let ran = serve::script("interactive.mjs")?
-        .args([base.as_str(), "20"])
-        .output()?;
-    let said: Value = serde_json::from_slice(&ran.stdout).map_err(|error| {
-        let errors = String::from_utf8_lossy(&ran.stderr).into_owned();
-        crate::Failure(format!("interactive.mjs: {error}: {errors}"))
-    })?;
-    let number = |name: &str| said[name].as_f64().unwrap_or(f64::NAN);
+    let said = asked("interactive.mjs", &[&base, "20"], LIMIT)?;
     Ok(vec![
-        figure("interactive.ms", number("median"), "ms"),
-        figure("interactive.most_ms", number("most"), "ms"),
-    ])
-}
-
-/// Steps of the journey that fail, of all.
-pub(super) fn journey() -> Outcome<Vec<Figure>> {
-    say("A user's whole way, in a browser");
-    serve::build()?;
-    let ran = Command::new("node")
-        .args(["--test", "--test-reporter", "tap", "tests/journey.test.mjs"])
-        .current_dir(root().join("web"))
-        .env("FEDSEAL", crate::build::fedseal().get_program())
-        .envs(setup::chromium().map(|path| ("CHROMIUM", path)))
-        .output()?;
-    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
-    let steps = |word: &str| said.lines().filter(|line| line.starts_with(word)).count() as f64;
-    // Steps are indented; the journey itself is not counted.
-    let (failed, right) = (steps("    not ok "), steps("    ok "));
-    if failed + right == 0.0 {
-        return fail(format!("the journey made no step:\n{said}"));
-    }
-    if failed > 0.0 {
-        eprintln!("{said}");
-    }
-    Ok(vec![
-        figure("journey.failed", failed, "steps"),
-        figure("journey.steps", failed + right, "steps"),
+        figure("interactive.ms", number(&said, "median")?, "ms"),
+        figure("interactive.most_ms", number(&said, "most")?, "ms"),
     ])
 }
 
@@ -99,9 +68,9 @@ pub(super) fn read() -> Outcome<Vec<Figure>> {
     let (mut slowest, mut longest) = (f64::INFINITY, 0.0_f64);
     for path in paths {
         let url = format!("http://{}{path}", server.address);
-        let ran = Command::new("wrk")
-            .args(["-t1", "-c", CONNECTIONS, "-d", SECONDS, "--latency", &url])
-            .output()?;
+        let mut wrk = Command::new("wrk");
+        wrk.args(["-t1", "-c", CONNECTIONS, "-d", SECONDS, "--latency", &url]);
+        let ran = output_within(&mut wrk, LIMIT)?;
         let said = String::from_utf8_lossy(&ran.stdout).into_owned();
         let after = |word: &str| {
             let line = said
@@ -116,6 +85,9 @@ pub(super) fn read() -> Outcome<Vec<Figure>> {
         };
         if let Some(errors) = after("Non-2xx") {
             return fail(format!("{path}: {errors} answers are refusals"));
+        }
+        if said.contains("Socket errors") {
+            return fail(format!("{path}: connections failed:\n{said}"));
         }
         eprintln!("    {path}: {rate:.0} a second, 99 % within {p99:.1} ms");
         (slowest, longest) = (slowest.min(rate), longest.max(p99));
@@ -143,46 +115,35 @@ pub(super) fn watchers() -> Outcome<Vec<Figure>> {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(folder.join("runs"))?;
     let tiny = std::fs::read_to_string(root().join("experiments/tiny.toml"))?;
+    let longer = tiny.replace("\nrounds = 2\n", &format!("\nrounds = {ROUNDS}\n"));
+    if longer == tiny {
+        return fail("experiments/tiny.toml has no line `rounds = 2`");
+    }
     let experiment = folder.join("watched.toml");
-    std::fs::write(
-        &experiment,
-        tiny.replace("\nrounds = 2\n", &format!("\nrounds = {ROUNDS}\n")),
-    )?;
+    std::fs::write(&experiment, longer)?;
     let server = Server::start(&folder, &["--per-address", "256"])?;
     let (mut alone, mut watched) = (Vec::new(), Vec::new());
     let mut open = f64::INFINITY;
     for pair in 0..PAIRS {
         for with in [false, true] {
             let name = format!("run-{pair}-{with}");
+            let out = folder.join("runs").join(&name);
             let began = Instant::now();
-            let mut run = serve::running(&experiment, &folder.join("runs").join(&name)).spawn()?;
-            let plan = folder.join("runs").join(&name).join("run.json");
+            let mut run = serve::running(&experiment, &out).spawn()?;
             let mut watch = None;
             if with {
-                while !plan.is_file() && run.try_wait()?.is_none() {
+                while !out.join("run.json").is_file() && run.try_wait()?.is_none() {
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 let url = format!("http://{}/api/runs/{name}/events", server.address);
-                let mut node = serve::script("watch.mjs")?;
-                node.args([&url, &WATCHERS.to_string()]);
-                watch = Some(node.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
+                watch = Some(Watch::begin(&url)?);
             }
-            if !run.wait()?.success() {
+            if !wait_within(&mut run, &name, LIMIT)?.success() {
                 return fail(format!("{name} failed"));
             }
             let seconds = began.elapsed().as_secs_f64();
-            if let Some(mut watch) = watch {
-                if let Some(mut input) = watch.stdin.take() {
-                    input.write_all(b"end\n")?;
-                }
-                let mut said = String::new();
-                if let Some(mut output) = watch.stdout.take() {
-                    output.read_to_string(&mut said)?;
-                }
-                watch.wait()?;
-                eprintln!("    watchers: {}", said.trim());
-                let said: Value = serde_json::from_str(&said).unwrap_or_default();
-                open = open.min(said["open"].as_f64().unwrap_or(0.0));
+            if let Some(watch) = watch {
+                open = open.min(watch.end()?);
             }
             eprintln!("    {name}: {seconds:.2} s");
             let times = if with { &mut watched } else { &mut alone };
@@ -201,4 +162,38 @@ pub(super) fn watchers() -> Outcome<Vec<Figure>> {
         ),
         figure("watchers.open", open, "feeds"),
     ])
+}
+
+/// Watchers of a run, ended with this value.
+struct Watch(Child);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Watch {
+    fn begin(url: &str) -> Outcome<Watch> {
+        let mut node = serve::script("watch.mjs")?;
+        node.arg(url).arg(WATCHERS.to_string());
+        Ok(Watch(
+            node.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?,
+        ))
+    }
+
+    /// Ends them; how many feeds were open.
+    fn end(mut self) -> Outcome<f64> {
+        if let Some(mut input) = self.0.stdin.take() {
+            input.write_all(b"end\n")?;
+        }
+        wait_within(&mut self.0, "watch.mjs", Duration::from_secs(30))?;
+        let mut said = String::new();
+        if let Some(mut output) = self.0.stdout.take() {
+            output.read_to_string(&mut said)?;
+        }
+        eprintln!("    watchers: {}", said.trim());
+        number(&serde_json::from_str(&said)?, "open")
+    }
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask bench web [sentences|page|interactive|read|watchers|journey|api|big]`: the report pages and what they say.
+//! `cargo xtask bench web [sentences|page|interactive|read|watchers|journey|axe|api|big]`: the report pages and what
+//! they say.
 //!
 //! - `sentences`: conclusions of labelled reports that are the expected ones, of all
 //!   (tests/fixtures/conclusions.json).
@@ -7,7 +8,8 @@
 //! - `interactive`: time until the first page answers in a browser ([`load`]).
 //! - `read`: requests a second of what is read most ([`load`]).
 //! - `watchers`: what 200 open pages add to a run's time ([`load`]).
-//! - `journey`: the whole way of a user in a browser: steps that fail (web/tests/journey.test.mjs).
+//! - `journey`: the whole way of a user in a browser: steps that fail (web/tests/journey.test.mjs, [`tested`]).
+//! - `axe`: rules of WCAG 2.2 AA that pages break, in both themes at three widths (web/tests/axe.test.mjs).
 //! - `api`: requests that schemathesis makes of the interface's description ([`api`]).
 //! - `big`: a run of 1,000 rounds, 100 clients and 10 arms, and one of 2 arms beside an earlier revision ([`big`]).
 
@@ -15,6 +17,7 @@ mod api;
 mod big;
 mod load;
 mod serve;
+mod tested;
 
 use std::process::Command;
 use std::time::Instant;
@@ -25,13 +28,14 @@ use crate::{Outcome, fail};
 use serve::Server;
 
 /// Parts that can be measured alone.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 9] = [
     "sentences",
     "page",
     "interactive",
     "read",
     "watchers",
     "journey",
+    "axe",
     "api",
     "big",
 ];
@@ -46,23 +50,31 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
         parts = PARTS.to_vec();
     }
     for part in parts {
-        let figures = match part {
+        keep(&match part {
             "sentences" => sentences()?,
             "interactive" => load::interactive()?,
             "read" => load::read()?,
             "watchers" => load::watchers()?,
-            "journey" => load::journey()?,
+            "journey" => tested::journey()?,
+            "axe" => tested::axe()?,
             "api" => api::fuzz()?,
-            "big" => big::big()?,
+            "big" => {
+                keep(&big::ten()?)?;
+                big::two()?
+            }
             _ => page()?,
-        };
-        say("Results");
-        for figure in &figures {
-            eprintln!("    {figure}");
-        }
-        write("web", "web", &figures)?;
+        })?;
     }
     Ok(())
+}
+
+/// Shows figures and keeps them: they count when they are there, whatever becomes of those after them.
+fn keep(figures: &[Figure]) -> Outcome {
+    say("Results");
+    for figure in figures {
+        eprintln!("    {figure}");
+    }
+    write("web", "web", figures)
 }
 
 fn figure(name: &str, value: f64, unit: &str) -> Figure {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::process::{cargo, root, run, say, target};
+use serde_json::Value;
+
+use crate::process::{cargo, output_within, root, run, say, target};
 use crate::{Outcome, build, fail};
 
 /// Builds the pages, the program and the policies.
@@ -25,8 +27,11 @@ pub(super) fn folder(name: &str) -> PathBuf {
 pub(super) fn tiny() -> Outcome<PathBuf> {
     let folder = folder("tiny");
     let out = folder.join("runs/tiny");
-    if !out.join("report.json").is_file() {
+    let report = std::fs::read_to_string(out.join("report.json")).unwrap_or_default();
+    // One that was stopped on the way is no run to measure.
+    if !report.contains(r#""state":"finished""#) {
         say("A tiny run to look at");
+        let _ = std::fs::remove_dir_all(&out);
         run(&mut running(&root().join("experiments/tiny.toml"), &out))?;
     }
     Ok(folder)
@@ -57,6 +62,35 @@ pub(super) fn script(name: &str) -> Outcome<Command> {
         node.env("CHROMIUM", chromium);
     }
     Ok(node)
+}
+
+/// JSON that a script prints.
+///
+/// # Errors
+/// A script that fails, with what it said, or that takes longer than `limit`.
+pub(super) fn asked(name: &str, words: &[&str], limit: Duration) -> Outcome<Value> {
+    let ran = output_within(script(name)?.args(words), limit)?;
+    let said = serde_json::from_slice(&ran.stdout).ok();
+    match said.filter(|_| ran.status.success()) {
+        Some(said) => Ok(said),
+        None => fail(format!(
+            "{name} ended with {}:\n{}{}",
+            ran.status,
+            String::from_utf8_lossy(&ran.stdout),
+            String::from_utf8_lossy(&ran.stderr)
+        )),
+    }
+}
+
+/// A number of what a script printed.
+///
+/// # Errors
+/// A name that it does not have.
+pub(super) fn number(said: &Value, name: &str) -> Outcome<f64> {
+    match said[name].as_f64() {
+        Some(number) => Ok(number),
+        None => fail(format!("there is no number {name:?} in {said}")),
+    }
 }
 
 /// A server over a folder of runs, ended with this value.
