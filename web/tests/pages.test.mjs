@@ -217,6 +217,26 @@ test('who comes before the first report sees it as soon as it is there', async (
   await page.context().close();
 });
 
+test('a run whose log is being checked says so, and then what was found', async () => {
+  const page = await open('/modules');
+  let asked = 0;
+  await page.route(`**/api/runs/${run}/index`, async (route) => {
+    const answer = await route.fetch();
+    if (++asked > 1) return route.fulfill({ response: answer });
+    const index = await answer.json();
+    const { log } = index.served.evidence;
+    return route.fulfill({ response: answer, json: { ...index, served: { ...index.served, evidence: { state: 'checking', log } } } });
+  });
+  await page.goto(`${base}/runs/${run}`);
+  await page.waitForSelector('[data-testid=checking]');
+  await page.getByText('finished, not checked yet').waitFor();
+  assert.equal(await page.getByText('✓ as logged').count(), 0);
+  await page.waitForSelector('.tag.good[data-state=finished][data-evidence=verified]');
+  assert.equal(await page.locator('[data-testid=checking]').count(), 0);
+  assert.equal(asked, 2);
+  await page.context().close();
+});
+
 test('the results table shows the figures of the API', async () => {
   const page = await open(`/runs/${run}`);
   await page.waitForSelector('[data-testid=results]');

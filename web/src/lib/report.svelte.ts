@@ -72,9 +72,11 @@ export class LiveReport {
       this.heard = new Date();
       this.loaded(report);
       // An interrupted run may be resumed while somebody looks at it.
-      const { state } = report.served;
+      const { state, evidence } = report.served;
       if (state === 'running' || state === 'interrupted') this.#listen();
       else this.#hush();
+      // The server checks a large log while its report is read.
+      if (evidence.state === 'checking') this.#timer ??= setTimeout(() => void this.#load(), AGAIN);
     } catch (error) {
       if (this.#closed) return;
       this.problem = error;

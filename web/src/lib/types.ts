@@ -726,6 +726,11 @@ export interface components {
             /** @constant */
             state: "live";
         } | {
+            /** @description The log's head. */
+            log: components["schemas"]["SignedHead"];
+            /** @constant */
+            state: "checking";
+        } | {
             /** @description The first such item. */
             first: string;
             /** @description The problem found in it. */

@@ -1,11 +1,13 @@
 //! One run that was read and held against its log, and how it is shown after that.
 
+use std::sync::OnceLock;
+
 use fedseal_record::report::{Conclusion, State};
 use fedseal_record::rundir::RunDir;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::evidence::{self, Evidence, Look, Standing};
+use super::evidence::{self, Depth, Ends, Evidence, Head, Look, MAX_LOG, Standing};
 use super::fault::Fault;
 use super::report::{self, Outline, Reading, Shown};
 
@@ -16,8 +18,10 @@ pub(super) struct Checked {
     look: Option<Look>,
     /// Its report.
     pub(super) report: Result<Reading, Fault>,
-    /// Its files beside its log.
-    standing: Result<Standing, Fault>,
+    /// Its files beside its log; nothing yet where the log is large and closed.
+    standing: OnceLock<Result<Standing, Fault>>,
+    /// Head of the log that is to be checked.
+    head: Option<Head>,
 }
 
 /// How a run is named and shown, whatever its report says.
@@ -48,26 +52,45 @@ pub(super) enum RunState {
 }
 
 impl Checked {
-    /// Whether it is about a run's files as they are now.
-    pub(super) fn is_of(&self, dir: &RunDir) -> bool {
-        let now = || Look::at(dir).unwrap_or_else(|_| Look::without_tiles(dir));
-        self.look.as_ref().is_some_and(|look| *look == now())
+    /// Whether it is about a run's files as a look saw them.
+    pub(super) fn is_of(&self, look: &Look) -> bool {
+        self.look.is_some_and(|own| look.is_as(&own))
     }
 
-    /// Reads a run.
-    pub(super) fn read(dir: &RunDir) -> Checked {
-        let look = Look::at(dir);
+    /// The look that it was made after.
+    pub(super) fn look(&self) -> Option<&Look> {
+        self.look.as_ref()
+    }
+
+    /// Reads a run. Where its log is large, [`Checked::stand`] checks the whole of it.
+    pub(super) fn read(dir: &RunDir, look: &Look) -> Checked {
         let report = report::read(dir);
-        let standing = match &look {
-            Ok(_) => evidence::standing(dir, &report),
-            Err(fault) => Err(fault.clone()),
+        let (standing, head) = match look.log_bytes() {
+            Err(fault) => (Some(Err(fault)), None),
+            Ok(bytes) if bytes <= MAX_LOG => (Some(evidence::standing(dir, &report)), None),
+            Ok(_) => match evidence::ends(dir, &report, Depth::Met) {
+                Err(fault) => (Some(Err(fault)), None),
+                Ok(Ends::Open(head)) => (Some(Ok(Standing::Open(head))), None),
+                Ok(Ends::Closed(head, _)) => (None, Some(head)),
+            },
         };
-        let look = look.unwrap_or_else(|_| Look::without_tiles(dir));
         Checked {
-            look: Some(look).filter(Look::is_settled),
+            look: Some(*look).filter(Look::is_settled),
             report,
-            standing,
+            standing: standing.map_or_else(OnceLock::new, OnceLock::from),
+            head,
         }
+    }
+
+    /// Whether its log is yet to be checked.
+    pub(super) fn waits(&self) -> bool {
+        self.standing.get().is_none()
+    }
+
+    /// Checks its log, which takes as long as the log is large.
+    pub(super) fn stand(&self, dir: &RunDir) {
+        self.standing
+            .get_or_init(|| evidence::standing(dir, &self.report));
     }
 
     /// Evidence to show about the run now.
@@ -82,7 +105,13 @@ impl Checked {
                 log: None,
             },
         };
-        match &self.standing {
+        let Some(standing) = self.standing.get() else {
+            return match &self.head {
+                Some(log) => Evidence::Checking { log: log.clone() },
+                None => changed(&Fault::unread("log", "was not checked")),
+            };
+        };
+        match standing {
             Ok(Standing::Closed(log)) => Evidence::Verified { log: log.clone() },
             Ok(Standing::Open(log) | Standing::Closing(log, _)) if worked_on => {
                 Evidence::Live { log: log.clone() }
@@ -97,7 +126,7 @@ impl Checked {
 
     /// The first item that is not as logged.
     pub(super) fn fault(&self) -> Option<&Fault> {
-        self.standing.as_ref().err()
+        self.standing.get()?.as_ref().err()
     }
 
     /// The first item of the log that is not as it was signed.
@@ -110,7 +139,7 @@ impl Checked {
     pub(super) fn is_too_early(&self) -> bool {
         let missing = Fault::changed("report.json", "is missing");
         self.report.as_ref().err() == Some(&missing)
-            && !matches!(self.standing, Err(Fault::Changed { .. }))
+            && !matches!(self.fault(), Some(Fault::Changed { .. }))
     }
 
     fn shown(&self) -> Option<&Shown> {

@@ -6,7 +6,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_record::opened::OpenRun;
+use fedseal_ledger::LogReader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,20 +35,25 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// An entry of a run's log.
+    /// An entry of a log with this key; `fault` makes a fault of an error.
     ///
     /// # Errors
     /// Problem of the log.
-    pub(super) fn of(run: &OpenRun, index: u64) -> Result<Place, Fault> {
-        let fault = |error: fedseal_ledger::Error| Fault::ledger(&run.dir.root, &error);
-        let size = run.log.size();
+    pub(super) fn of(
+        log: &LogReader,
+        key: PublicKey,
+        index: u64,
+        fault: impl Fn(&fedseal_ledger::Error) -> Fault,
+    ) -> Result<Place, Fault> {
+        let size = log.size();
+        let fault = |error: fedseal_ledger::Error| fault(&error);
         Ok(Place {
             index,
-            entry: text(run.log.entry(index).map_err(fault)?, index)?,
+            entry: text(log.entry(index).map_err(fault)?, index)?,
             size,
-            proof: run.log.prove_inclusion(index, size).map_err(fault)?,
-            checkpoint: run.log.note().to_owned(),
-            key: run.plan.node,
+            proof: log.prove_inclusion(index, size).map_err(fault)?,
+            checkpoint: log.note().to_owned(),
+            key,
         })
     }
 }
@@ -104,19 +109,19 @@ pub(super) async fn list(
 ) -> Answer<impl IntoResponse> {
     blocking(move || {
         let dir = shared.runs.folder(&address)?;
-        let index = shared.logs.index(&address, &dir)?;
-        let run = &index.run;
-        let fault = |error: fedseal_ledger::Error| Fault::ledger(&run.dir.root, &error);
+        let opened = shared.logs.opened(&address, &dir)?;
+        let log = opened.log();
+        let fault = |error: fedseal_ledger::Error| opened.fault(&error);
         let path = format!("/api/runs/{address}/entries");
-        let size = run.log.size();
+        let size = log.size();
         let (found, entries, headers) = match wanted.searched() {
             None => {
                 let (range, headers) = wanted.range(&path, size);
-                let read = |index| Ok((index, run.log.entry(index).map_err(fault)?));
+                let read = |index| Ok((index, log.entry(index).map_err(fault)?));
                 (size, range.map(read).collect::<Answer<Vec<_>>>()?, headers)
             }
             Some(words) => {
-                let all = (0..).zip(run.log.entries().map_err(fault)?);
+                let all = (0..).zip(opened.entries()?);
                 let has = |bytes: &[u8]| {
                     String::from_utf8_lossy(bytes)
                         .to_lowercase()
@@ -140,8 +145,8 @@ pub(super) async fn list(
             .into_iter()
             .map(entry)
             .collect::<Result<_, Fault>>()?;
-        let checkpoint = run.log.note().to_owned();
-        let key = run.plan.node;
+        let checkpoint = log.note().to_owned();
+        let key = opened.key();
         Ok((
             headers,
             Json(Entries {
@@ -175,14 +180,15 @@ pub(super) async fn one(
 ) -> Answer<Json<Place>> {
     blocking(move || {
         let dir = shared.runs.folder(&address)?;
-        let index = shared.logs.index(&address, &dir)?;
-        let run = &index.run;
+        let opened = shared.logs.opened(&address, &dir)?;
+        let log = opened.log();
         let number = place.parse::<u64>().ok();
-        let Some(number) = number.filter(|number| *number < run.log.size()) else {
+        let Some(number) = number.filter(|number| *number < log.size()) else {
             let place: String = place.chars().take(20).collect();
             return Err(Refusal::missing("entry", place));
         };
-        Ok(Json(Place::of(run, number)?))
+        let place = Place::of(log, opened.key(), number, |error| opened.fault(error));
+        Ok(Json(place?))
     })
     .await
 }
@@ -234,9 +240,9 @@ pub(super) async fn growth(
 ) -> Answer<Json<Growth>> {
     blocking(move || {
         let dir = shared.runs.folder(&address)?;
-        let index = shared.logs.index(&address, &dir)?;
-        let run = &index.run;
-        let size = run.log.size();
+        let opened = shared.logs.opened(&address, &dir)?;
+        let log = opened.log();
+        let size = log.size();
         if old > size {
             return Err(Refusal::new(
                 StatusCode::BAD_REQUEST,
@@ -245,10 +251,10 @@ pub(super) async fn growth(
                 "A log that once had more has been cut: do not believe it.",
             ));
         }
-        let proof = run.log.prove_consistency(old, size);
-        let proof = proof.map_err(|error| Fault::ledger(&run.dir.root, &error))?;
-        let checkpoint = run.log.note().to_owned();
-        let key = run.plan.node;
+        let proof = log.prove_consistency(old, size);
+        let proof = proof.map_err(|error| opened.fault(&error))?;
+        let checkpoint = log.note().to_owned();
+        let key = opened.key();
         Ok(Json(Growth {
             old,
             size,

@@ -2,8 +2,9 @@
 //! result about a file stays valid until the file changes.
 
 use std::fs::{self, File, Metadata};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, ErrorKind, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use fedseal_client_sdk::outside;
@@ -14,7 +15,7 @@ const COARSE: Duration = Duration::from_secs(1);
 const DEEPEST: usize = 12;
 
 /// Size, times and identity of a file: they tell it from what it was before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Stamp {
     length: u64,
     modified: Option<SystemTime>,
@@ -101,20 +102,61 @@ pub(super) fn read(
     Ok((bytes, stamp))
 }
 
-/// The stamps of all files below a folder in the order of their paths; none where there are more
-/// than `most` or where they lie too deep.
-pub(super) fn stamps(root: &Path, most: usize) -> Option<Vec<(PathBuf, Stamp)>> {
-    let mut found = Vec::new();
+/// Stamps of files, summed up: two sums are equal where no file came, went or changed. However many files there
+/// are, it takes the same memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Sum {
+    files: u64,
+    bytes: u64,
+    /// Hashes of paths with their stamps, added up: files come in any order.
+    stamps: u64,
+    newest: Option<SystemTime>,
+    /// Whether a file has no time, which says nothing.
+    undated: bool,
+}
+
+impl Sum {
+    /// Adds a file.
+    pub(super) fn add(&mut self, path: &Path, stamp: &Stamp) {
+        let mut hasher = DefaultHasher::new();
+        (path, stamp).hash(&mut hasher);
+        self.files += 1;
+        self.bytes = self.bytes.saturating_add(stamp.length);
+        self.stamps = self.stamps.wrapping_add(hasher.finish());
+        self.newest = self.newest.max(stamp.modified);
+        self.undated |= stamp.modified.is_none();
+    }
+
+    /// How many files they are.
+    pub(super) fn files(&self) -> u64 {
+        self.files
+    }
+
+    /// Their bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether an equal sum later means equal bytes.
+    pub(super) fn is_settled(&self) -> bool {
+        let old = |time: SystemTime| time.elapsed().is_ok_and(|age| age > COARSE);
+        !self.undated && self.newest.is_none_or(old)
+    }
+}
+
+/// All files below a folder; none where there are more than `most`, or where they lie too deep.
+pub(super) fn sum(root: &Path, most: usize) -> Option<Sum> {
+    let mut found = Sum::default();
     let mut open = vec![(root.to_owned(), 0)];
     while let Some((folder, depth)) = open.pop() {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            if found.len() + open.len() >= most {
+            if found.files + open.len() as u64 >= most as u64 {
                 return None;
             }
             // Neither follows a link.
             let Ok(meta) = entry.metadata() else { continue };
             if !meta.is_dir() {
-                found.push((entry.path(), Stamp::of(&meta)));
+                found.add(&entry.path(), &Stamp::of(&meta));
             } else if depth < DEEPEST {
                 open.push((entry.path(), depth + 1));
             } else {
@@ -122,7 +164,6 @@ pub(super) fn stamps(root: &Path, most: usize) -> Option<Vec<(PathBuf, Stamp)>> 
             }
         }
     }
-    found.sort_by(|a, b| a.0.cmp(&b.0));
     Some(found)
 }
 
@@ -168,13 +209,27 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_is_bounded() {
+    fn a_walk_is_bounded_and_sees_every_change() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("tile")).unwrap();
         for name in ["checkpoint", "tile/0", "tile/1"] {
             fs::write(dir.path().join(name), "x").unwrap();
         }
-        assert_eq!(stamps(dir.path(), 10).unwrap().len(), 3);
-        assert!(stamps(dir.path(), 2).is_none());
+        let first = sum(dir.path(), 10).unwrap();
+        assert_eq!((first.files(), first.bytes()), (3, 3));
+        assert!(!first.is_settled(), "just written");
+        assert!(sum(dir.path(), 2).is_none());
+        assert_eq!(sum(dir.path(), 10), Some(first));
+        let old = SystemTime::now() - Duration::from_secs(60);
+        let file = File::options()
+            .write(true)
+            .open(dir.path().join("tile/1"))
+            .unwrap();
+        file.set_modified(old).unwrap();
+        let touched = sum(dir.path(), 10).unwrap();
+        assert_ne!(touched, first);
+        fs::rename(dir.path().join("tile/1"), dir.path().join("tile/2")).unwrap();
+        assert_ne!(sum(dir.path(), 10), Some(touched));
+        assert!(Sum::default().is_settled());
     }
 }

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::extract::{Path as Parameters, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use fedseal_record::opened::OpenRun;
+use fedseal_client_sdk::keys::PublicKey;
+use fedseal_ledger::LogReader;
+use fedseal_record::opened::{OpenRun, Pinned};
 use fedseal_record::report::Verdict;
 use fedseal_record::rundir::RunDir;
 use fedseal_record::state::{RoundState, UpdateRef, VerdictRef};
@@ -15,7 +17,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Server;
-use super::evidence::{self, Look, MAX_LOG};
+use super::evidence::{self, Depth, Look, MAX_LOG, MOST_ENTRIES};
 use super::fault::Fault;
 use super::files::{self, Stamp};
 use super::openapi::{self, Operation, READS, bytes};
@@ -56,9 +58,16 @@ pub(super) struct Index {
 
 impl Index {
     fn read(dir: &RunDir) -> Result<Index, Fault> {
-        let bytes = Look::at(dir)?.log_bytes;
+        let bytes = Look::at(dir, None).log_bytes()?;
+        if bytes > MAX_LOG {
+            let problem = format!(
+                "is larger than the {MAX_LOG} bytes whose records are in memory at once; its files are served as \
+                 they are, and `fedseal explain` shows its updates"
+            );
+            return Err(Fault::unread("log", problem));
+        }
         let stamps = pinned_files(dir);
-        let run = evidence::pinned(dir)?
+        let run = evidence::pinned(dir, MOST_ENTRIES, Depth::Whole)?
             .open()
             .map_err(|error| Fault::run(&dir.root, &error))?;
         Ok(Index { run, stamps, bytes })
@@ -100,19 +109,12 @@ impl Logs {
     /// A run's index at its current checkpoint.
     pub(super) fn index(&self, run: &str, folder: &Path) -> Answer<Arc<Index>> {
         let dir = RunDir::new(folder);
-        let known = || -> Result<Option<Arc<Index>>, Fault> {
-            let (note, _) = files::read(&dir.root, "log/checkpoint", MAX_CHECKPOINT)
-                .map_err(|error| Fault::io("log/checkpoint", &error))?;
-            let stamps = pinned_files(&dir);
-            let index = lock(&self.kept).get(run).cloned();
-            Ok(index.filter(|index| index.is_current(&note, &stamps)))
-        };
-        if let Some(index) = known()? {
+        if let Some(index) = self.known(run, &dir)? {
             return Ok(index);
         }
         let _one = lock(&self.making);
         // Somebody else may have made it meanwhile.
-        if let Some(index) = known()? {
+        if let Some(index) = self.known(run, &dir)? {
             return Ok(index);
         }
         let index = Arc::new(Index::read(&dir)?);
@@ -124,6 +126,81 @@ impl Logs {
         }
         kept.insert(run.to_owned(), index.clone());
         Ok(index)
+    }
+
+    fn known(&self, run: &str, dir: &RunDir) -> Result<Option<Arc<Index>>, Fault> {
+        let (note, _) = files::read(&dir.root, "log/checkpoint", MAX_CHECKPOINT)
+            .map_err(|error| Fault::io("log/checkpoint", &error))?;
+        let stamps = pinned_files(dir);
+        let index = lock(&self.kept).get(run).cloned();
+        Ok(index.filter(|index| index.is_current(&note, &stamps)))
+    }
+
+    /// A run's log at its current checkpoint, however large it is.
+    pub(super) fn opened(&self, run: &str, folder: &Path) -> Answer<Opened> {
+        let dir = RunDir::new(folder);
+        if let Some(index) = self.known(run, &dir)? {
+            return Ok(Opened::Indexed(index));
+        }
+        if Look::at(&dir, None).log_bytes()? <= MAX_LOG {
+            return self.index(run, folder).map(Opened::Indexed);
+        }
+        let pinned = evidence::pinned(&dir, u64::MAX, Depth::Met)?;
+        Ok(Opened::Alone(Box::new(pinned)))
+    }
+}
+
+/// A log with the plan that it vouches for.
+pub(super) enum Opened {
+    /// With its records.
+    Indexed(Arc<Index>),
+    /// Without them: they are too many.
+    Alone(Box<Pinned>),
+}
+
+impl Opened {
+    /// The log.
+    pub(super) fn log(&self) -> &LogReader {
+        match self {
+            Opened::Indexed(index) => &index.run.log,
+            Opened::Alone(pinned) => &pinned.log,
+        }
+    }
+
+    /// Its key.
+    pub(super) fn key(&self) -> PublicKey {
+        match self {
+            Opened::Indexed(index) => index.run.plan.node,
+            Opened::Alone(pinned) => pinned.plan.node,
+        }
+    }
+
+    /// The fault behind an error of it.
+    pub(super) fn fault(&self, error: &fedseal_ledger::Error) -> Fault {
+        let dir = match self {
+            Opened::Indexed(index) => &index.run.dir,
+            Opened::Alone(pinned) => &pinned.dir,
+        };
+        Fault::ledger(&dir.root, error)
+    }
+
+    /// All its entries.
+    ///
+    /// # Errors
+    /// A refusal where they are too many for memory; any fault of the log.
+    pub(super) fn entries(&self) -> Answer<Vec<Vec<u8>>> {
+        match self {
+            Opened::Indexed(index) => {
+                let entries = index.run.log.entries();
+                Ok(entries.map_err(|error| self.fault(&error))?)
+            }
+            Opened::Alone(pinned) => Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "This log is too large to be searched by the server.",
+                format!("{} entries", pinned.log.size()),
+                "Ask for entries by their numbers, or search the files of the log.",
+            )),
+        }
     }
 }
 

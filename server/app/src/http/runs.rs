@@ -21,7 +21,7 @@ use serde::Serialize;
 use super::Server;
 use super::alive::Alive;
 use super::checked::{Checked, Served};
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Look};
 use super::fault::Fault;
 use super::files::Stamp;
 use super::lists::{self, Wanted};
@@ -58,6 +58,8 @@ pub(super) struct Runs {
     checking: [Arc<Mutex<()>>; 2],
     /// Whether a report is being read in the background.
     busy: Arc<AtomicBool>,
+    /// Whether a large log is being checked in the background.
+    standing: Arc<AtomicBool>,
 }
 
 /// A run's entry in the list. What its report does not say is null.
@@ -103,6 +105,7 @@ impl Runs {
             alive: Alive::default(),
             checking: Default::default(),
             busy: Arc::default(),
+            standing: Arc::default(),
         }
     }
 
@@ -167,19 +170,20 @@ impl Runs {
         (busy.len(), resting.len())
     }
 
-    /// The run in `folder`, checked against its log. An earlier result counts for as long as no file of the
-    /// run changes.
+    /// The run in `folder`, checked against its log; of a large log the whole is checked in the background. An
+    /// earlier result counts for as long as no file of the run changes.
     pub(super) fn checked(&self, run: &str, folder: &Path) -> Arc<Checked> {
         let dir = RunDir::new(folder);
-        if let Some(known) = self.known(run, &dir) {
+        if let Ok(known) = self.known(run, &dir) {
             return known;
         }
         let _one = lock(&self.checking[usize::from(is_large(&dir))]);
         // Somebody else may have checked it meanwhile.
-        if let Some(known) = self.known(run, &dir) {
-            return known;
-        }
-        let checked = Arc::new(Checked::read(&dir));
+        let look = match self.known(run, &dir) {
+            Ok(known) => return known,
+            Err(look) => look,
+        };
+        let checked = Arc::new(Checked::read(&dir, &look));
         let mut all = lock(&self.checked);
         all.remove(run);
         let kept = all.values().map(|other| other.kept()).sum::<usize>() + checked.kept();
@@ -187,13 +191,34 @@ impl Runs {
             all.clear();
         }
         all.insert(run.to_owned(), checked.clone());
+        drop(all);
+        self.stand_later(&checked, &dir);
         checked
     }
 
-    /// The result for the files as they are now, where there is one.
-    fn known(&self, run: &str, dir: &RunDir) -> Option<Arc<Checked>> {
+    /// The result for the files as they are now; where there is none, a look at them.
+    fn known(&self, run: &str, dir: &RunDir) -> Result<Arc<Checked>, Look> {
         let known = lock(&self.checked).get(run).cloned();
-        known.filter(|known| known.is_of(dir))
+        let look = Look::at(dir, known.as_ref().and_then(|known| known.look()));
+        let known = known.filter(|known| known.is_of(&look)).ok_or(look)?;
+        self.stand_later(&known, dir);
+        Ok(known)
+    }
+
+    /// Checks a large log in the background, unless another one is being checked there; then the next who asks
+    /// begins.
+    fn stand_later(&self, checked: &Arc<Checked>, dir: &RunDir) {
+        if !checked.waits() {
+            return;
+        }
+        let Some(busy) = Busy::begin(&self.standing) else {
+            return;
+        };
+        let (checked, dir) = (checked.clone(), dir.clone());
+        let _ = std::thread::Builder::new().spawn(move || {
+            let _busy = busy;
+            checked.stand(&dir);
+        });
     }
 
     /// As [`Runs::checked`], and whether it is about the files as they are now: a large report is read in the
@@ -203,7 +228,7 @@ impl Runs {
         if !is_large(&dir) {
             return (Some(self.checked(run, folder)), true);
         }
-        if let Some(known) = self.known(run, &dir) {
+        if let Ok(known) = self.known(run, &dir) {
             return (Some(known), true);
         }
         self.check_later(run, folder);
@@ -355,7 +380,7 @@ pub(super) async fn list(
     .await
 }
 
-/// A mark that a report is being read in the background, taken away when dropped.
+/// A mark that something is done in the background, taken away when dropped.
 struct Busy(Arc<AtomicBool>);
 
 impl Busy {

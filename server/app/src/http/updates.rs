@@ -167,7 +167,9 @@ pub(super) fn shown(address: String, run: &OpenRun, update: &UpdateRef) -> Answe
         module_name,
         verdicts,
         transcript,
-        log: Place::of(run, update.entry)?,
+        log: Place::of(&run.log, run.plan.node, update.entry, |error| {
+            Fault::ledger(&run.dir.root, error)
+        })?,
         envelope: text(envelope).map_err(|error| bad(&error))?,
         statement,
         run: address,

@@ -1,5 +1,8 @@
-//! Checking a whole log: every tile and the root are derived again from the entries.
+//! Checking a whole log: every tile and the root are derived again from the entries. The log is gone through once,
+//! bundle by bundle: of its hashes those of one bundle and of the tree's right edge are in memory, and the names
+//! of its files.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fedseal_client_sdk::digest::Digest;
@@ -8,7 +11,7 @@ use fedseal_client_sdk::tlog::{Checkpoint, empty_root, leaf_hash};
 
 use super::edge::Edge;
 use super::read::{Directory, read_checkpoint};
-use super::tile::{Kind, Tile, WIDTH, kinds, parse_bundle, parse_hashes, push_entry, subtree_root};
+use super::tile::{Kind, Tile, WIDTH, parse_bundle, parse_hashes, push_entry};
 use super::tiles::Tiles;
 use crate::{Error, Result, files};
 
@@ -36,107 +39,147 @@ pub fn fsck(dir: impl AsRef<Path>, key: &PublicKey) -> Result<FsckReport> {
     let dir = dir.as_ref();
     let (_, checkpoint) = read_checkpoint(dir, key)?;
     let size = checkpoint.size;
-    let directory = Directory(dir.to_owned());
-
-    // levels[l]: the hashes of level l, derived from the entries alone.
-    let mut levels = vec![read_leaves(&directory, &checkpoint)?];
-    while let Some(below) = levels.last()
-        && below.len() as u64 >= WIDTH
-    {
-        let above = below
-            .chunks_exact(WIDTH as usize)
-            .filter_map(subtree_root)
-            .collect();
-        levels.push(above);
+    let mut found = Found::list(dir, size)?;
+    let mut edge = Edge::default();
+    // An entry that is not the one whose hash is in its level-0 tile.
+    let mut entry = None;
+    // The first file that is not what the entries make it. It counts where they lead to the root: else they are
+    // what changed.
+    let mut file = Ok(());
+    for bundle in Kind::Entries.tiles(size) {
+        let (path, bytes) = found.directory.read(bundle)?;
+        let leaves = parse_bundle(&path, &bytes, bundle.width)?.into_iter();
+        let leaves: Vec<Digest> = leaves.map(leaf_hash).collect();
+        if entry.is_none() {
+            entry = found.other_entry(bundle, &path, &leaves);
+        }
+        let above = above(&mut edge, &leaves)?;
+        file = file.and_then(|()| {
+            found.compare(Kind::Entries, bundle.n, &leaves)?;
+            found.compare(Kind::Level(0), bundle.n, &leaves)?;
+            let mut above = above.iter();
+            above.try_for_each(|(tile, hashes)| found.compare(tile.kind, tile.n, hashes))
+        });
     }
-
-    // Every tile that the checkpoint needs is there...
-    for kind in kinds(size) {
-        for tile in kind.tiles(size) {
-            directory.read(tile)?;
+    for (tile, bytes) in edge.partial() {
+        // Level 0 was compared with its bundle.
+        if tile.kind != Kind::Level(0) {
+            let hashes = parse_hashes(&tile.path(), &bytes, tile.width)?;
+            file = file.and_then(|()| found.compare(tile.kind, tile.n, &hashes));
         }
     }
-    // ...and every file that is there is right, older partial tiles included.
-    let mut tiles = 0;
-    let mut extra = Vec::new();
-    for path in files::walk(dir)? {
-        let relative = path.strip_prefix(dir).unwrap_or(&path);
-        match Tile::parse(relative) {
-            Some(tile) if tile.within(size) => {
-                check_tile(dir, tile, &levels)?;
-                tiles += 1;
-            }
-            _ if relative == Path::new("checkpoint") || relative == Path::new("lock") => {}
-            _ => extra.push(relative.to_owned()),
-        }
+    let got = edge.root().unwrap_or_else(empty_root);
+    if got != checkpoint.root {
+        return Err(entry.unwrap_or_else(|| Error::DigestMismatch {
+            path: dir.join("checkpoint"),
+            item: format!("root of {size} entries"),
+            expected: checkpoint.root,
+            got,
+        }));
     }
+    file?;
     Ok(FsckReport {
         entries: size,
         checkpoint,
-        tiles,
-        extra,
+        tiles: found.compared,
+        extra: found.extra,
     })
 }
 
-/// The leaf hashes of all entries, checked against the root. When they do not lead to it, but
-/// the hashes in the level-0 tiles do, the entry is what changed; otherwise the first difference
-/// between the two is named all the same.
-fn read_leaves(directory: &Directory, checkpoint: &Checkpoint) -> Result<Vec<Digest>> {
-    let mut leaves = Vec::new();
-    let mut edge = Edge::default();
-    let mut found: Option<Error> = None;
-    for bundle in Kind::Entries.tiles(checkpoint.size) {
-        let (path, bytes) = directory.read(bundle)?;
+/// Files of a log, as far as they were not compared yet.
+struct Found {
+    directory: Directory,
+    /// Widths of the files of each tile: the one that the checkpoint needs, and those of earlier checkpoints.
+    widths: BTreeMap<(Kind, u64), Vec<u64>>,
+    compared: u64,
+    extra: Vec<PathBuf>,
+}
+
+impl Found {
+    fn list(dir: &Path, size: u64) -> Result<Found> {
+        let mut found = Found {
+            directory: Directory(dir.to_owned()),
+            widths: BTreeMap::new(),
+            compared: 0,
+            extra: Vec::new(),
+        };
+        for path in files::walk(dir)? {
+            let relative = path.strip_prefix(dir).unwrap_or(&path);
+            match Tile::parse(relative) {
+                Some(tile) if tile.within(size) => {
+                    let widths = found.widths.entry((tile.kind, tile.n)).or_default();
+                    widths.push(tile.width);
+                }
+                _ if relative == Path::new("checkpoint") || relative == Path::new("lock") => {}
+                _ => found.extra.push(relative.to_owned()),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The first entry of a bundle whose hash is another than the one in the level-0 tile.
+    fn other_entry(&self, bundle: Tile, path: &Path, leaves: &[Digest]) -> Option<Error> {
         let tile = Tile {
             kind: Kind::Level(0),
             ..bundle
         };
-        // Unreadable hashes are reported later, as what they are.
-        let hashes = directory.hashes(tile).unwrap_or_default();
-        for (i, entry) in parse_bundle(&path, &bytes, bundle.width)?
-            .into_iter()
-            .enumerate()
-        {
-            let leaf = leaf_hash(entry);
-            if let Some(expected) = hashes.get(i)
-                && *expected != leaf
-                && found.is_none()
-            {
-                found = Some(Error::DigestMismatch {
-                    path: path.clone(),
-                    item: format!("entry {}", leaves.len()),
-                    expected: *expected,
-                    got: leaf,
-                });
-            }
-            edge.push(leaf, |_, _| ());
-            leaves.push(leaf);
+        // Unreadable hashes are reported as what they are.
+        let hashes = self.directory.hashes(tile).unwrap_or_default();
+        let mut pairs = (bundle.n * WIDTH..).zip(leaves.iter().zip(hashes));
+        let (number, (got, expected)) = pairs.find(|(_, (leaf, hash))| *leaf != hash)?;
+        Some(Error::DigestMismatch {
+            path: path.to_owned(),
+            item: format!("entry {number}"),
+            expected,
+            got: *got,
+        })
+    }
+
+    /// Compares the files of a tile with what the entries say they must hold: its hashes, or those of its entries.
+    fn compare(&mut self, kind: Kind, n: u64, hashes: &[Digest]) -> Result<()> {
+        let widths = self.widths.remove(&(kind, n)).unwrap_or_default();
+        let whole = Tile {
+            kind,
+            n,
+            width: hashes.len() as u64,
+        };
+        if !widths.contains(&whole.width) {
+            // A full tile that a later checkpoint covers may stand for it.
+            self.directory.read(whole)?;
         }
+        for width in widths {
+            check_tile(&self.directory, Tile { kind, n, width }, hashes)?;
+            self.compared += 1;
+        }
+        Ok(())
     }
-    let got = edge.root().unwrap_or_else(empty_root);
-    if got == checkpoint.root {
-        return Ok(leaves);
-    }
-    Err(found.unwrap_or_else(|| Error::DigestMismatch {
-        path: directory.0.join("checkpoint"),
-        item: format!("root of {} entries", checkpoint.size),
-        expected: checkpoint.root,
-        got,
-    }))
 }
 
-/// Compares one file with what the entries say it must hold.
-fn check_tile(dir: &Path, tile: Tile, levels: &[Vec<Digest>]) -> Result<()> {
-    let bytes = files::read(dir, &tile.path(), tile.most_bytes())?;
+/// Appends a bundle's leaves to the edge; gives the tiles above level 0 that they complete, with their hashes.
+fn above(edge: &mut Edge, leaves: &[Digest]) -> Result<Vec<(Tile, Vec<Digest>)>> {
+    let mut full = Vec::new();
+    for leaf in leaves {
+        edge.push(*leaf, |tile, bytes| full.push((tile, bytes)));
+    }
+    let above = full.into_iter();
+    let above = above.filter(|(tile, _)| tile.kind != Kind::Level(0));
+    above
+        .map(|(tile, bytes)| Ok((tile, parse_hashes(&tile.path(), &bytes, tile.width)?)))
+        .collect()
+}
+
+/// Compares one file with the hashes of the whole tile, of which it may hold the first ones.
+fn check_tile(directory: &Directory, tile: Tile, hashes: &[Digest]) -> Result<()> {
+    let dir = &directory.0;
+    let bytes = match files::read(dir, &tile.path(), tile.most_bytes()) {
+        // A writer takes a partial tile away once the full one is there.
+        Err(error) if error.is_not_found() => return directory.read(tile).map(|_| ()),
+        other => other?,
+    };
     let path = &dir.join(tile.path());
     let first = tile.n * WIDTH;
-    let level = match tile.kind {
-        Kind::Entries => 0,
-        Kind::Level(level) => level,
-    };
-    let expected = levels
-        .get(usize::from(level))
-        .and_then(|hashes| hashes.get(first as usize..(first + tile.width) as usize))
+    let expected = hashes
+        .get(..tile.width as usize)
         .ok_or_else(|| Error::corrupt(path, "beyond the tree"))?;
     let (name, got): (_, Vec<Digest>) = match tile.kind {
         Kind::Entries => {

@@ -389,6 +389,32 @@ fn every_flipped_byte_in_every_file_is_found() {
 }
 
 #[test]
+fn full_tiles_above_many_entries_are_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let mut log = create(dir);
+    append(&mut log, 65_536 + 3);
+    log.publish().unwrap();
+    drop(log);
+    let report = fsck(dir, &key().public()).unwrap();
+    // Bundles and hashes of 256 and of 3 entries, 256 roots, and the root over those.
+    assert_eq!((report.entries, report.tiles), (65_539, 2 * 257 + 2));
+    for name in ["tile/1/000", "tile/2/000.p/1", "tile/0/200"] {
+        let path = dir.join(name);
+        let good = fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        bad[31] ^= 1;
+        fs::write(&path, &bad).unwrap();
+        let error = fsck(dir, &key().public()).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+        fs::remove_file(&path).unwrap();
+        let error = fsck(dir, &key().public()).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+        fs::write(&path, &good).unwrap();
+    }
+}
+
+#[test]
 fn the_first_bad_item_is_named_with_both_digests() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_ledger::{Blobs, LogReader};
+use fedseal_record::rundir::RunDir;
 use serde_json::{Value, json};
 
+use super::super::checked::Checked;
+use super::super::evidence::{Evidence, Look, MAX_LOG};
 use super::place::{TestServer, author, make_run, node, report, signed};
 
 /// Every file and folder below a folder, with its bytes' digest.
@@ -212,6 +216,65 @@ async fn damage_is_named_where_it_is_met() {
     fresh.changed(&update, "log/tile/entries/000.p/11").await;
     fs::write(fresh.demo().join("log/checkpoint"), "no note").unwrap();
     fresh.changed(&update, "log/checkpoint").await;
+}
+
+#[tokio::test]
+async fn a_large_log_is_checked_while_its_report_is_read() {
+    let server = TestServer::start().await;
+    let long_ago = SystemTime::now() - Duration::from_secs(60);
+    let age = |path: &Path| {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(long_ago).unwrap();
+    };
+    for (path, digest) in tree(&server.demo()) {
+        if digest.is_some() {
+            age(&path);
+        }
+    }
+    // No file of the log, which makes the log a large one.
+    let leftover = server.demo().join("log/leftover");
+    let file = fs::File::create(&leftover).unwrap();
+    file.set_len(MAX_LOG + 1).unwrap();
+    age(&leftover);
+    let dir = RunDir::new(server.demo());
+    let checked = Checked::read(&dir, &Look::at(&dir, None));
+    assert!(checked.waits());
+    let evidence = checked.evidence(false);
+    assert!(
+        matches!(&evidence, Evidence::Checking { log } if log.size == 11),
+        "{evidence:?}"
+    );
+    checked.stand(&dir);
+    let evidence = checked.evidence(false);
+    assert!(
+        matches!(&evidence, Evidence::Changed { first, .. } if first == "log/leftover"),
+        "{evidence:?}"
+    );
+    // The server does so by itself.
+    let mut list = server.evidence().await.0;
+    for _ in 0..500 {
+        if list["state"] != "checking" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        list = server.evidence().await.0;
+    }
+    assert_eq!(
+        (&list["state"], &list["first"]),
+        (&json!("changed"), &json!("log/leftover"))
+    );
+    // Its records are not in memory, but its entries and proofs are there.
+    let base = "/api/runs/demo";
+    let (status, part) = server.get(&format!("{base}/entries?count=2")).await;
+    assert_eq!((status, part["found"].as_u64()), (200, Some(11)), "{part}");
+    assert_eq!(server.get(&format!("{base}/entries/3")).await.0, 200);
+    assert_eq!(server.get(&format!("{base}/growth?old=3")).await.0, 200);
+    assert_eq!(
+        server.get(&format!("{base}/entries?search=update")).await.0,
+        400
+    );
+    fs::remove_file(&leftover).unwrap();
+    assert_eq!(server.evidence().await.0["state"], "verified");
 }
 
 #[tokio::test]
