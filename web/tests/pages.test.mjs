@@ -567,7 +567,7 @@ test('the grid of updates is one stop for Tab, with arrow keys inside and a way 
   const grid = page.locator('[data-testid=grid]');
   assert.equal(await grid.locator('a[tabindex="0"]').count(), 1);
   assert.ok((await grid.locator('a').count()) > 1);
-  const past = page.locator('a.past');
+  const past = page.locator('a.past[href="#rounds-table"]');
   await past.focus();
   await page.keyboard.press('Tab');
   const cell = () => page.evaluate(() => document.activeElement?.getAttribute('data-cell'));
@@ -585,6 +585,55 @@ test('the grid of updates is one stop for Tab, with arrow keys inside and a way 
   await page.keyboard.press('Enter');
   await page.waitForFunction(() => location.hash === '#rounds-table');
   await page.context().close();
+});
+
+test('no table holds the Tab key for long without a way past it', async () => {
+  for (const [path, ready] of [[`/runs/${run}`, '[data-testid=rounds]'], [`/runs/${run}/log`, '[data-testid=entries] tbody td button'], [`/runs/${run}/arms/${someUpdate().arm.id}`, '[data-testid=projection]']]) {
+    const page = await open(path);
+    await page.waitForSelector(ready);
+    const found = await page.evaluate(() => {
+      const stops = (root) => [...root.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')].filter((one) => one.tabIndex >= 0 && !one.disabled && one.getClientRects().length > 0);
+      const after = (one, other) => (one.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING) !== 0;
+      const ways = [...document.querySelectorAll('a.past')].map((way) => [way, document.getElementById(way.hash.slice(1))]);
+      const held = [...document.querySelectorAll('main table')].filter((table) => stops(table).length > 20);
+      const without = held.filter((table) => !ways.some(([way, target]) => target && after(way, table) && after(table, target) && !table.contains(target)));
+      return { ways: ways.map(([, target]) => target !== null), without: without.map((table) => `${table.dataset.testid}: ${stops(table).length}`), held: held.length };
+    });
+    assert.ok(found.ways.every(Boolean), `${path}: a way past leads nowhere`);
+    assert.deepEqual(found.without, [], path);
+    if (path.endsWith('/log')) assert.ok(found.held > 0, 'the log has many stops');
+    await page.context().close();
+  }
+});
+
+test('what is wider than its place can be scrolled there, and a shadow says so', async () => {
+  let wider = 0;
+  for (const width of [360, 768, 1280])
+    for (const path of [`/runs/${run}`, `/runs/${run}/arms/${someUpdate().arm.id}`, `/runs/${run}/updates/${someUpdate().update}`]) {
+      const page = await open(path, { viewport: { width, height: 900 } });
+      await page.waitForSelector('main table');
+      await page.waitForLoadState('networkidle').catch(() => {});
+      const found = await page.evaluate(() => {
+        const faults = [];
+        let scrolled = 0;
+        for (const table of document.querySelectorAll('main table')) {
+          const name = `${table.dataset.testid ?? table.getAttribute('aria-label') ?? table.textContent.trim().slice(0, 30)}`;
+          for (let at = table.parentElement; at && at !== document.body; at = at.parentElement) {
+            const { overflowX, backgroundImage } = getComputedStyle(at);
+            if (overflowX === 'visible' || at.scrollWidth <= at.clientWidth + 1) continue;
+            if (overflowX === 'hidden' || overflowX === 'clip') faults.push(`${name} is cut off`);
+            else if (backgroundImage.split('linear-gradient').length < 5) faults.push(`${name} has no shadow at its edges`);
+            else if (at.tabIndex < 0 && !at.querySelector('a[href], button, [tabindex="0"]')) faults.push(`${name} cannot be scrolled by keyboard`);
+            scrolled += 1;
+          }
+        }
+        return { faults, scrolled };
+      });
+      assert.deepEqual(found.faults, [], `${path}, ${width} px`);
+      wider += found.scrolled;
+      await page.context().close();
+    }
+  assert.ok(wider > 0, 'something is wider than its place');
 });
 
 test('an arm with many rounds has an overview, and a window of its rounds', async (t) => {
@@ -776,6 +825,8 @@ test('the cursor of a chart stops where something was measured', async () => {
   const page = await open(`/runs/${shown.served.run}`);
   const chart = page.locator('#by-round [role=slider]').first();
   await chart.scrollIntoViewIfNeeded();
+  const axis = (await chart.locator('text').allTextContents()).map((text) => text.trim());
+  assert.ok(axis.includes('round') && axis.includes('100%') && axis.some((text) => rounds.has(Number(text))), `the axis: ${axis}`);
   const box = await chart.boundingBox();
   const seen = new Set();
   for (let share = 0.1; share < 0.75; share += 0.02) {
