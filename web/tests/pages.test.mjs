@@ -611,8 +611,7 @@ test('what is wider than its place can be scrolled there, and a shadow says so',
   for (const width of [360, 768, 1280])
     for (const path of [`/runs/${run}`, `/runs/${run}/arms/${someUpdate().arm.id}`, `/runs/${run}/updates/${someUpdate().update}`]) {
       const page = await open(path, { viewport: { width, height: 900 } });
-      await page.waitForSelector('main table');
-      await page.waitForLoadState('networkidle').catch(() => {});
+      await page.waitForSelector('[data-testid=rounds] td a, [data-testid=projection], [data-testid=checks][data-failed]');
       const found = await page.evaluate(() => {
         const faults = [];
         let scrolled = 0;

@@ -1,6 +1,6 @@
 //! One run that was read and held against its log, and how it is shown after that.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use fedseal_record::report::{Conclusion, State};
 use fedseal_record::rundir::RunDir;
@@ -14,8 +14,9 @@ use super::report::{self, Outline, Reading, Shown};
 /// A run that was read and held against its log.
 #[derive(Debug)]
 pub(super) struct Checked {
-    /// Its files as they were; none where an equal look later would say nothing.
-    look: Option<Look>,
+    /// The last look at its files, which were as they are in the result; none where an equal look later would
+    /// say nothing.
+    look: Mutex<Option<Look>>,
     /// Its report.
     pub(super) report: Result<Reading, Fault>,
     /// Its files beside its log; nothing yet where the log is large and closed.
@@ -52,14 +53,23 @@ pub(super) enum RunState {
 }
 
 impl Checked {
-    /// Whether it is about a run's files as a look saw them.
+    /// Whether it is about a run's files as a look saw them; then the look is kept as the last one.
     pub(super) fn is_of(&self, look: &Look) -> bool {
-        self.look.is_some_and(|own| look.is_as(&own))
+        let mut last = self.last();
+        let same = last.is_some_and(|last| look.is_as(&last));
+        if same {
+            *last = Some(*look);
+        }
+        same
     }
 
-    /// The look that it was made after.
-    pub(super) fn look(&self) -> Option<&Look> {
-        self.look.as_ref()
+    /// The last look that saw its files as they are in it.
+    pub(super) fn look(&self) -> Option<Look> {
+        *self.last()
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Look>> {
+        self.look.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads a run. Where its log is large, [`Checked::stand`] checks the whole of it.
@@ -75,7 +85,7 @@ impl Checked {
             },
         };
         Checked {
-            look: Some(*look).filter(Look::is_settled),
+            look: Mutex::new(Some(*look).filter(Look::is_settled)),
             report,
             standing: standing.map_or_else(OnceLock::new, OnceLock::from),
             head,

@@ -199,7 +199,8 @@ impl Runs {
     /// The result for the files as they are now; where there is none, a look at them.
     fn known(&self, run: &str, dir: &RunDir) -> Result<Arc<Checked>, Look> {
         let known = lock(&self.checked).get(run).cloned();
-        let look = Look::at(dir, known.as_ref().and_then(|known| known.look()));
+        let last = known.as_ref().and_then(|known| known.look());
+        let look = Look::at(dir, last.as_ref());
         let known = known.filter(|known| known.is_of(&look)).ok_or(look)?;
         self.stand_later(&known, dir);
         Ok(known)
