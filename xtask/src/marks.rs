@@ -124,6 +124,8 @@ const MARKS: &[(&str, Mark)] = &[
     ("watchers.open", AtLeast(200.0)),
     ("journey.failed", AtMost(0.0)),
     ("journey.steps", AtLeast(8.0)),
+    ("axe.violations", AtMost(0.0)),
+    ("axe.themes_and_widths", AtLeast(6.0)),
     ("schemathesis.errors", AtMost(0.0)),
     ("schemathesis.cases", AtLeast(10_000.0)),
 ];
