@@ -123,24 +123,30 @@ pub fn moved(point: &[f64], keep: f64, rows: &[&[f32]], weights: &[f64]) -> Vec<
 /// # Panics
 /// When there is no row, or rows differ in length.
 pub fn lower_median(rows: &[&[f32]]) -> Ranked {
-    assert!(!rows.is_empty(), "a row");
-    let middle = (rows.len() - 1) / 2;
-    ranked(
-        rows,
-        [middle; 2],
-        &|block: &mut Block<'_>, [medians, _]: [&[u32]; 2]| {
+    let n = rows.len();
+    assert!(n > 0, "a row");
+    let middle = (n - 1) / 2;
+    let network = (!small::has(n)).then(|| Network::new(n, &[middle]));
+    ranked(rows, network.as_ref(), &|block: &mut Block<'_>| {
+        let (start, columns) = (block.start, block.out.len());
+        if let Some(network) = &network {
+            sort_block(network, rows, block);
+            let medians = &block.keys[middle * columns..][..columns];
             median_block(medians, block.out, block.ties);
-            count_equal(rows, block.start, block.out, block.ties, block.counted);
-            if !differ(block.ties, 1) {
-                return;
+            count_equal(rows, start, block.out, block.ties, block.counted);
+            spoil(block);
+        } else {
+            small::medians(rows, start, block.out, block.ties, block.counted);
+        }
+        if !differ(block.ties, 1) {
+            return;
+        }
+        for column in 0..columns {
+            if block.ties[column] != 1 {
+                settle_median(rows, start + column, middle, block.counted);
             }
-            for column in 0..block.out.len() {
-                if block.ties[column] != 1 {
-                    settle_median(rows, block.start + column, middle, block.counted);
-                }
-            }
-        },
-    )
+        }
+    })
 }
 
 /// Mean of every column without its `trim` lowest and its `trim` highest values; of equal values those of the
@@ -152,37 +158,40 @@ pub fn trimmed_mean(rows: &[&[f32]], trim: usize) -> Ranked {
     let n = rows.len();
     assert!(trim < n && 2 * trim < n, "a row that is left");
     let places = [trim, n - 1 - trim];
-    ranked(
-        rows,
-        places,
-        &|block: &mut Block<'_>, [lows, highs]: [&[u32]; 2]| {
-            let columns = block.out.len();
+    let network = (trim != 1 || !small::has(n)).then(|| Network::new(n, &places));
+    ranked(rows, network.as_ref(), &|block: &mut Block<'_>| {
+        let (start, columns) = (block.start, block.out.len());
+        if let Some(network) = &network {
+            sort_block(network, rows, block);
             block.ties.fill(0);
-            let mean = if small::has(n, 1) {
-                small::means
-            } else {
-                mean_block
-            };
-            let Block {
+            let [lows, highs] = places.map(|at| &block.keys[at * columns..][..columns]);
+            mean_block(
+                rows,
                 start,
-                out,
-                ties,
-                counted,
-            } = block;
-            mean(rows, *start, lows, highs, out, ties, counted);
-            let left = (n - 2 * trim) as u32;
-            if !differ(block.ties, left) {
-                return;
-            }
-            for column in 0..columns {
-                if block.ties[column] != left {
-                    let bounds = (lows[column], highs[column]);
-                    let at = block.start + column;
-                    block.out[column] = settle_mean(rows, at, trim, bounds, block.counted);
+                lows,
+                highs,
+                block.out,
+                block.ties,
+                block.counted,
+            );
+            spoil(block);
+        } else {
+            small::means(rows, start, block.out, block.ties, block.counted);
+        }
+        let left = (n - 2 * trim) as u32;
+        if !differ(block.ties, left) {
+            return;
+        }
+        for column in 0..columns {
+            if block.ties[column] != left {
+                let mean = settle_mean(rows, start + column, trim, block.counted);
+                // A value that is not finite shows although it was trimmed.
+                if !block.out[column].is_nan() {
+                    block.out[column] = mean;
                 }
             }
-        },
-    )
+        }
+    })
 }
 
 /// A block of columns of which a statistic is worked out.
@@ -195,59 +204,42 @@ struct Block<'a> {
     ties: &'a mut [u32],
     /// Columns in which each row counted so far.
     counted: &'a mut [u32],
+    /// Room for the keys of all its values, `[rows, columns]`, where a network sorts them.
+    keys: &'a mut [u32],
+    /// Room for whether a value of a column is not finite.
+    bad: &'a mut [u32],
 }
 
-/// Calls `statistic` with every block and the keys at two places of its columns' orders: equal ones, or the second
-/// as far from the end as the first.
+/// Calls `statistic` with every block; with room for keys where a network sorts them.
 fn ranked(
     rows: &[&[f32]],
-    [low, high]: [usize; 2],
-    statistic: &(impl Fn(&mut Block<'_>, [&[u32]; 2]) + Sync),
+    network: Option<&Network>,
+    statistic: &(impl Fn(&mut Block<'_>) + Sync),
 ) -> Ranked {
     let (width, n) = (width(rows), rows.len());
-    let network = (!small::has(n, low)).then(|| Network::new(n, &[low, high]));
     // Whole vectors, and a block at least as wide as one.
     let columns = (KEYS / n.max(1)).clamp(16, 512).next_multiple_of(16);
+    let sorted = if network.is_some() { n } else { 0 };
     let total: Vec<AtomicUsize> = (0..n).map(|_| AtomicUsize::new(0)).collect();
     let fill = |out: Shared| {
         parallel::for_ranges(width.div_ceil(columns), 8 * columns * n, &|blocks| {
-            memory::with_scratch((n + 2) * columns, |scratch| {
+            memory::with_scratch((sorted + 2) * columns, |scratch| {
                 let scratch = memory::words_mut(scratch);
-                let (keys, rest) = scratch.split_at_mut(n * columns);
+                let (keys, rest) = scratch.split_at_mut(sorted * columns);
                 let (ties, bad) = rest.split_at_mut(columns);
                 let mut counted = vec![0; n];
                 for index in blocks {
                     let start = index * columns;
                     let len = columns.min(width - start);
-                    let (keys, bad) = (&mut keys[..n * len], &mut bad[..len]);
-                    let found = match &network {
-                        None => {
-                            let (lows, highs) = keys.split_at_mut(len);
-                            small::places(rows, start, low, lows, highs, bad);
-                            [0, 1]
-                        }
-                        Some(network) => {
-                            bad.fill(0);
-                            key_block(rows, start, keys, bad);
-                            sort_keys(network, n, keys, len);
-                            [low, high]
-                        }
-                    };
-                    let mut block = Block {
+                    statistic(&mut Block {
                         start,
                         // SAFETY: blocks do not overlap.
                         out: unsafe { out.slice(start, len) },
                         ties: &mut ties[..len],
                         counted: &mut counted,
-                    };
-                    statistic(&mut block, found.map(|at| &keys[at * len..][..len]));
-                    if differ(bad, 0) {
-                        for (value, bad) in block.out.iter_mut().zip(bad.iter()) {
-                            if *bad > 0 {
-                                *value = f32::NAN;
-                            }
-                        }
-                    }
+                        keys: &mut keys[..sorted * len],
+                        bad: &mut bad[..len],
+                    });
                     // A count of a range of blocks has to fit 32 bits.
                     for (total, counted) in total.iter().zip(&mut counted) {
                         total.fetch_add(std::mem::take(counted) as usize, Ordering::Relaxed);
@@ -260,6 +252,24 @@ fn ranked(
         // SAFETY: every block of the output is written by the statistic.
         values: unsafe { memory::filled(width, fill) },
         counted: total.into_iter().map(AtomicUsize::into_inner).collect(),
+    }
+}
+
+/// Sorts a block's keys as far as the network needs to, and finds columns with a value that is not finite.
+fn sort_block(network: &Network, rows: &[&[f32]], block: &mut Block<'_>) {
+    block.bad.fill(0);
+    key_block(rows, block.start, block.keys, block.bad);
+    sort_keys(network, rows.len(), block.keys, block.bad.len());
+}
+
+/// Makes results of columns with a value that is not finite not a number.
+fn spoil(block: &mut Block<'_>) {
+    if differ(block.bad, 0) {
+        for (value, bad) in block.out.iter_mut().zip(block.bad.iter()) {
+            if *bad > 0 {
+                *value = f32::NAN;
+            }
+        }
     }
 }
 
@@ -322,20 +332,17 @@ fn settle_median(rows: &[&[f32]], column: usize, middle: usize, counted: &mut [u
 
 /// The trimmed mean of a column in which a trimmed value and one that is left are equal; counts are set
 /// right.
-fn settle_mean(
-    rows: &[&[f32]],
-    column: usize,
-    trim: usize,
-    (low, high): (u32, u32),
-    counted: &mut [u32],
-) -> f32 {
+fn settle_mean(rows: &[&[f32]], column: usize, trim: usize, counted: &mut [u32]) -> f32 {
     let n = rows.len();
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by(|a, b| rows[*a][column].total_cmp(&rows[*b][column]).then(a.cmp(b)));
     let mut left = order[trim..n - trim].to_vec();
+    let bounds = [trim, n - 1 - trim].map(|place| key(rows[order[place]][column]));
     left.sort_unstable();
     for (index, row) in rows.iter().enumerate() {
-        if (low..=high).contains(&key(row[column])) && left.binary_search(&index).is_err() {
+        if (bounds[0]..=bounds[1]).contains(&key(row[column]))
+            && left.binary_search(&index).is_err()
+        {
             counted[index] -= 1;
         }
     }

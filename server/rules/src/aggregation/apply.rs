@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fedseal_adapter::Adapter;
-use fedseal_kernels::columns;
+use fedseal_kernels::{columns, parallel};
 
 use super::outcome::Outcome;
 use super::server_input::{Known, Need, ServerInput};
@@ -312,7 +312,7 @@ pub(crate) fn weighted_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> 
 }
 
 /// Values that are looked at together.
-const PART: usize = 1024;
+const PART: usize = 16 * 1024;
 
 /// As [`weighted_sum`], without reading updates whose weight is 0.
 pub(crate) fn chosen_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
@@ -327,13 +327,11 @@ pub(crate) fn chosen_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
     let mut sum = columns::weighted_sum(&rows, &own);
     // The sign of a zero is that of the whole sum: 0 times a value above 0 makes it positive.
     let negative = |value: &f32| value.to_bits() == (-0.0_f32).to_bits();
-    for (part, values) in sum.chunks_mut(PART).enumerate() {
+    parallel::for_parts(&mut sum, PART, &|part, values| {
         // Without a way out of the loop, so that several values are looked at together.
-        if !values
-            .iter()
-            .fold(false, |any, value| any | negative(value))
-        {
-            continue;
+        let any = |any: bool, value: &f32| any | negative(value);
+        if !values.iter().fold(false, any) {
+            return;
         }
         for (at, value) in values.iter_mut().enumerate() {
             if negative(value) {
@@ -342,7 +340,7 @@ pub(crate) fn chosen_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
                 *value = terms.sum::<f64>() as f32;
             }
         }
-    }
+    });
     sum
 }
 
