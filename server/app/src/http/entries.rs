@@ -117,8 +117,8 @@ pub(super) async fn list(
         let (found, entries, headers) = match wanted.searched() {
             None => {
                 let (range, headers) = wanted.range(&path, size);
-                let read = |index| Ok((index, log.entry(index).map_err(fault)?));
-                (size, range.map(read).collect::<Answer<Vec<_>>>()?, headers)
+                let some = log.some(range.clone()).map_err(fault)?;
+                (size, range.zip(some).collect::<Vec<_>>(), headers)
             }
             Some(words) => {
                 let all = (0..).zip(opened.entries()?);

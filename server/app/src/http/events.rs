@@ -3,40 +3,29 @@
 //! The file is followed, not the process that writes it: a run may be worked on by another process
 //! than this one, or be over.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
-use std::io::SeekFrom;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Extension;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path as Parameters, Query, State};
-use axum::http::{HeaderMap, Method, StatusCode};
-use axum::response::sse::{Event, KeepAlive, Sse};
-use fedseal_record::report::State as Progressed;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use fedseal_record::rundir::RunDir;
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
-use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Server;
-use super::alive::Alive;
-use super::files::{self, Stamp};
 use super::openapi::{self, Operation, Parameter, schema};
 use super::refusal::{Answer, Refusal, blocking};
-use super::report;
 use super::shares::Peer;
+use super::tail::{Lines, Look, Tails};
 
-/// How often a file is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// So many bytes of the past are sent at first.
 const PAST: u64 = 2048;
-/// Most bytes of one look; a longer line is left out.
-const MOST_BYTES: u64 = 256 << 10;
-/// Runs of which it is remembered whether they are over.
-const MOST_RUNS: usize = 4096;
+/// Time without an event after which a line is sent that says nothing, so that nobody on the way gives up.
+const QUIET: Duration = Duration::from_secs(15);
 
 /// [`feed`], described.
 pub(super) static FEED: Operation = Operation {
@@ -75,10 +64,9 @@ pub(super) async fn feed(
     Parameters(run): Parameters<String>,
     Query(asked): Query<Since>,
     headers: HeaderMap,
-) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
+) -> Answer<Response> {
     let runs = shared.runs.clone();
-    let alive = runs.alive();
-    let ends = shared.ends.clone();
+    let tails = shared.tails.clone();
     let dir = blocking(move || runs.folder(&run)).await?;
     let share = shared
         .feeds
@@ -87,243 +75,84 @@ pub(super) async fn feed(
     let from = headers.get("last-event-id");
     let from = from.and_then(|place| place.to_str().ok()?.parse().ok());
     let from = from.or(asked.from);
-    // A client that does not read keeps one line waiting, not many.
+    // A client that does not read keeps one look waiting, not many.
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
-        follow(&dir, (alive, ends), &sender, from).await;
+        // An error says that nobody listens any more.
+        let _ = watch(&RunDir::new(&dir), &tails, &sender, from).await;
         drop(share);
     });
-    Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default()))
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    let body = Body::from_stream(ReceiverStream::new(receiver));
+    Ok((headers, body).into_response())
 }
 
-/// Sends lines until the run is over or nobody listens: from a place of the file on, where the client has one,
+/// The way to a client.
+type Sender = mpsc::Sender<Result<Bytes, Infallible>>;
+/// Nobody listens any more.
+type Gone = mpsc::error::SendError<Result<Bytes, Infallible>>;
+
+/// Sends events until the run is over or nobody listens: from a place of the file on, where the client has one,
 /// else the last ones of the past.
-async fn follow(
-    dir: &Path,
-    (alive, ends): (Alive, Ends),
-    sender: &mpsc::Sender<Result<Event, Infallible>>,
+async fn watch(
+    run: &RunDir,
+    tails: &Tails,
+    sender: &Sender,
     from: Option<u64>,
-) {
-    let run = RunDir::new(dir);
-    let length = tokio::fs::metadata(run.events())
-        .await
-        .map_or(0, |meta| meta.len());
-    let mut lines = match from.filter(|from| *from <= length) {
+) -> Result<(), Gone> {
+    let length = tokio::fs::metadata(run.events()).await;
+    let length = length.map_or(0, |meta| meta.len());
+    let from = from.filter(|from| *from <= length);
+    let mut place = from.unwrap_or(0);
+    let mut lines = match from {
         Some(from) => Lines::from(from, false),
         // A start in the middle of a line is no line.
         None => Lines::from(length.saturating_sub(PAST), length > PAST),
     };
-    let mut working = Working::of(alive);
     loop {
-        // Looked at before the lines, so that the last ones are sent too.
-        let over = ends.over(&run).await;
-        for (next, line) in lines.new_ones(&run.root).await {
-            let event = Event::default().id(next.to_string()).data(line);
-            if sender.send(Ok(event)).await.is_err() {
-                return;
+        let mut watched = tails.watch(run).await;
+        while place < watched.place {
+            let mut found = lines.new_ones(&run.root).await;
+            // What is behind comes with the looks.
+            found.retain(|(at, _)| *at <= watched.place);
+            let Some((last, _)) = found.last() else {
+                break;
+            };
+            place = *last;
+            let (text, _) = Look::new(&found, false, false).behind(0);
+            sender.send(Ok(text)).await?;
+        }
+        place = place.max(watched.place);
+        loop {
+            let look = tokio::select! {
+                look = watched.looks.recv() => look,
+                () = sender.closed() => return Ok(()),
+                () = tokio::time::sleep(QUIET) => {
+                    sender.send(Ok(Bytes::from_static(b":\n\n"))).await?;
+                    continue;
+                }
+            };
+            match look {
+                Ok(look) => {
+                    let (text, last) = look.behind(place);
+                    place = last;
+                    if !text.is_empty() {
+                        sender.send(Ok(text)).await?;
+                    }
+                    if look.over {
+                        return Ok(());
+                    }
+                }
+                // Too slow: the file has what was missed.
+                Err(RecvError::Lagged(_)) => {
+                    lines = Lines::from(place, false);
+                    break;
+                }
+                Err(RecvError::Closed) => return Ok(()),
             }
         }
-        if over {
-            let _ = sender
-                .send(Ok(Event::default().event("end").data("{}")))
-                .await;
-            return;
-        }
-        if working.stopped(&run).await {
-            let stopped = Event::default().event("stopped").data("{}");
-            if sender.send(Ok(stopped)).await.is_err() {
-                return;
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => (),
-            () = sender.closed() => return,
-        }
-    }
-}
-
-/// Whether runs are over, by their reports: one of many who follow a run reads each version of its report.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Ends {
-    known: Arc<Mutex<HashMap<PathBuf, (Stamp, bool)>>>,
-    /// Held while a report is read.
-    reading: Arc<Mutex<()>>,
-}
-
-impl Ends {
-    /// Whether the run's report says that nothing more will come. An unchanged report is not read again.
-    async fn over(&self, run: &RunDir) -> bool {
-        let Some(stamp) = Stamp::at(&run.report()) else {
-            return false;
-        };
-        if let Some(over) = self.known(run, &stamp) {
-            return over;
-        }
-        let (ends, run) = (self.clone(), run.clone());
-        let read = tokio::task::spawn_blocking(move || {
-            let _one = lock(&ends.reading);
-            // Somebody else may have read it meanwhile.
-            ends.known(&run, &stamp).unwrap_or_else(|| ends.read(&run))
-        });
-        read.await.unwrap_or(false)
-    }
-
-    fn known(&self, run: &RunDir, stamp: &Stamp) -> Option<bool> {
-        let known = lock(&self.known);
-        let (last, over) = known.get(&run.root)?;
-        (last == stamp).then_some(*over)
-    }
-
-    fn read(&self, run: &RunDir) -> bool {
-        let Ok(reading) = report::read(run) else {
-            return false;
-        };
-        let shown = reading.shown;
-        let over = shown.is_ok_and(|shown| shown.outline.state != Progressed::Running);
-        let mut known = lock(&self.known);
-        if known.len() >= MOST_RUNS {
-            known.clear();
-        }
-        known.insert(run.root.clone(), (reading.stamp, over));
-        over
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether somebody worked on a run when it was looked at last.
-#[derive(Default)]
-struct Working {
-    alive: Alive,
-    worked_on: bool,
-}
-
-impl Working {
-    fn of(alive: Alive) -> Working {
-        Working {
-            alive,
-            worked_on: false,
-        }
-    }
-
-    /// Whether somebody did, and nobody does now.
-    async fn stopped(&mut self, run: &RunDir) -> bool {
-        let root = run.root.clone();
-        let alive = self.alive.clone();
-        let now = tokio::task::spawn_blocking(move || alive.worked_on(&root)).await;
-        let now = now.unwrap_or(self.worked_on);
-        std::mem::replace(&mut self.worked_on, now) && !now
-    }
-}
-
-/// The complete lines of a growing file.
-struct Lines {
-    /// The place in the file that is read next.
-    at: u64,
-    /// Bytes before it that are no whole line yet.
-    partial: Vec<u8>,
-    skip: bool,
-}
-
-impl Lines {
-    /// From a place on; with `skip` up to the first end of a line is left out.
-    fn from(at: u64, skip: bool) -> Lines {
-        Lines {
-            at,
-            partial: Vec::new(),
-            skip,
-        }
-    }
-
-    /// Lines that came since, each with the place behind it.
-    async fn new_ones(&mut self, run: &Path) -> Vec<(u64, String)> {
-        let mut bytes = Vec::new();
-        let run = run.to_owned();
-        let opened = tokio::task::spawn_blocking(move || files::open(&run, "events.jsonl")).await;
-        if let Ok(Ok((file, _))) = opened
-            && let mut file = tokio::fs::File::from_std(file)
-            && file.seek(SeekFrom::Start(self.at)).await.is_ok()
-            && file.take(MOST_BYTES).read_to_end(&mut bytes).await.is_ok()
-        {
-            self.at += bytes.len() as u64;
-        } else {
-            return Vec::new();
-        }
-        self.partial.extend_from_slice(&bytes);
-        let Some(end) = self.partial.iter().rposition(|byte| *byte == b'\n') else {
-            if self.partial.len() as u64 > MOST_BYTES {
-                self.partial.clear();
-                self.skip = true;
-            }
-            return Vec::new();
-        };
-        let rest = self.partial.split_off(end + 1);
-        let whole = std::mem::replace(&mut self.partial, rest);
-        let mut place = self.at - (self.partial.len() + whole.len()) as u64;
-        let mut lines: Vec<(u64, String)> = whole
-            .split_inclusive(|byte| *byte == b'\n')
-            .map(|line| {
-                place += line.len() as u64;
-                let line = String::from_utf8_lossy(line);
-                (place, line.trim_end_matches(['\n', '\r']).to_owned())
-            })
-            .filter(|(_, line)| !line.is_empty())
-            .collect();
-        if std::mem::take(&mut self.skip) && !lines.is_empty() {
-            lines.remove(0);
-        }
-        lines
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write as _;
-
-    #[tokio::test]
-    async fn lines_come_whole_and_once_with_the_place_behind_them() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("events.jsonl");
-        let mut file = std::fs::File::create(&path).unwrap();
-        let mut lines = Lines::from(0, false);
-        let line = |place: u64, line: &str| (place, line.to_owned());
-        assert!(lines.new_ones(dir.path()).await.is_empty());
-        file.write_all(b"{\"a\":1}\n{\"b\"").unwrap();
-        assert_eq!(lines.new_ones(dir.path()).await, [line(8, "{\"a\":1}")]);
-        assert!(lines.new_ones(dir.path()).await.is_empty());
-        file.write_all(b":2}\r\n\n").unwrap();
-        assert_eq!(lines.new_ones(dir.path()).await, [line(17, "{\"b\":2}")]);
-        // Whoever comes back with a place gets what follows it.
-        let mut again = Lines::from(8, false);
-        assert_eq!(again.new_ones(dir.path()).await, [line(17, "{\"b\":2}")]);
-    }
-
-    #[tokio::test]
-    async fn a_start_in_the_middle_skips_the_torn_line() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("events.jsonl");
-        std::fs::write(&path, "first\nsecond\nthird\n").unwrap();
-        let found = Lines::from(3, true).new_ones(dir.path()).await;
-        let found: Vec<&str> = found.iter().map(|(_, line)| line.as_str()).collect();
-        assert_eq!(found, ["second", "third"]);
-    }
-
-    #[tokio::test]
-    async fn a_run_that_nobody_works_on_any_more_is_said_to_have_stopped_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let run = RunDir::new(dir.path());
-        std::fs::write(run.plan(), "{}").unwrap();
-        let file = std::fs::File::open(run.plan()).unwrap();
-        file.lock().unwrap();
-        let mut working = Working::default();
-        assert!(!working.stopped(&run).await);
-        drop(file);
-        // Without a list of locks nobody can say.
-        let listed = std::path::Path::new("/proc/locks").exists();
-        assert_eq!(working.stopped(&run).await, listed);
-        assert!(!working.stopped(&run).await);
     }
 }

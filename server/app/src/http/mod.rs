@@ -30,6 +30,7 @@ mod admin;
 mod alive;
 mod answers;
 mod checked;
+mod ends;
 mod entries;
 mod events;
 mod evidence;
@@ -57,6 +58,7 @@ mod rounds;
 mod runs;
 mod shares;
 mod signed;
+mod tail;
 mod tls;
 mod updates;
 pub(crate) mod watched;
@@ -132,7 +134,7 @@ struct Shared {
     modules: modules::Modules,
     pages: pages::Pages,
     feeds: Arc<shares::Shares>,
-    ends: events::Ends,
+    tails: tail::Tails,
     /// [`openapi::description`] as text.
     description: Bytes,
 }
@@ -205,6 +207,7 @@ fn router(settings: Settings) -> Outcome<Router> {
     let hosts = guard::Hosts::new(&settings.names);
     let admin = Arc::new(settings.admin);
     let readers = (settings.readers, admin.clone());
+    let runs = runs::Runs::new(settings.runs);
     let shared = Arc::new(Shared {
         admin: admin.clone(),
         modules: modules::Modules::open(
@@ -216,12 +219,12 @@ fn router(settings: Settings) -> Outcome<Router> {
             signed::Signatures::new(&settings.names, settings.signed, limits.requests_of_key),
             settings.rule,
         )?,
-        runs: runs::Runs::new(settings.runs),
+        tails: tail::Tails::new(runs.alive()),
+        runs,
         logs: log::Logs::default(),
         rounds: rounds::Rounds::default(),
         pages: pages::Pages::new(settings.web, settings.verifier),
         feeds: shares::Shares::new(limits.feeds, limits.feeds_of_address),
-        ends: events::Ends::default(),
         description: described.to_string().into(),
     });
     shared.runs.prepare();

@@ -22,7 +22,9 @@ use super::represent::tag;
 
 /// Characters of a title, a name or a label that the list shows.
 const MOST_TEXT: usize = 200;
-/// Bytes that are read of a report at a time while it is sent.
+/// Reports of at most so many bytes are read at once: a small one costs less than the way of its pieces.
+const AT_ONCE: u64 = 256 << 10;
+/// Bytes that are read of a larger one at a time while it is sent.
 const PIECE: usize = 64 << 10;
 
 /// A report that was read.
@@ -179,12 +181,23 @@ pub(super) fn send(
     let rest = content.start + 1;
     let length = head.len() as u64 + stamp.length().saturating_sub(rest);
     file.seek(SeekFrom::Start(rest))?;
-    let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(async move {
-        if sender.send(Ok(Bytes::from(head))).await.is_ok() {
-            pieces(file, stamp, &sender).await;
+    let body = if length <= AT_ONCE {
+        let mut bytes = head;
+        (&file).take(length).read_to_end(&mut bytes)?;
+        if !Stamp::of(&file.metadata()?).is_of_the_bytes_of(&stamp) || bytes.len() as u64 != length
+        {
+            return Ok(None);
         }
-    });
+        Body::from(bytes)
+    } else {
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            if sender.send(Ok(Bytes::from(head))).await.is_ok() {
+                pieces(file, stamp, &sender).await;
+            }
+        });
+        Body::from_stream(ReceiverStream::new(receiver))
+    };
     let headers = [
         (
             header::CONTENT_TYPE,
@@ -193,7 +206,6 @@ pub(super) fn send(
         (header::CONTENT_LENGTH, HeaderValue::from(length)),
         (header::ETAG, tag),
     ];
-    let body = Body::from_stream(ReceiverStream::new(receiver));
     Ok(Some((headers, body).into_response()))
 }
 

@@ -1,5 +1,6 @@
 //! Reading tiles: entries, proofs, and the same directory without its lock.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -230,6 +231,14 @@ impl LogReader {
     /// [`Error::OutOfRange`], [`Error::Corrupt`], [`Error::DigestMismatch`].
     pub fn entry(&self, index: u64) -> Result<Vec<u8>> {
         self.tiles.entry(index, self.checkpoint.size)
+    }
+
+    /// Entries of a range in order, each checked against its leaf hash. Files are read once.
+    ///
+    /// # Errors
+    /// As [`LogReader::entry`].
+    pub fn some(&self, range: Range<u64>) -> Result<Vec<Vec<u8>>> {
+        self.tiles.some(range, self.checkpoint.size)
     }
 
     /// All entries in order, checked against the checkpoint's root.

@@ -1,6 +1,7 @@
 //! Tiles wherever they are, and what a proof asks of them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -56,25 +57,50 @@ pub(super) trait Tiles {
             asked: index,
             size,
         };
-        let n = index / WIDTH;
-        let at = (index % WIDTH) as usize;
-        let bundle = Kind::Entries.tile(n, size).ok_or_else(out_of_range)?;
-        let tile = Kind::Level(0).tile(n, size).ok_or_else(out_of_range)?;
-        let (path, bytes) = self.read(bundle)?;
-        let entries = parse_bundle(&path, &bytes, bundle.width)?;
-        let entry = entries.get(at).ok_or_else(out_of_range)?;
-        let hashes = self.hashes(tile)?;
-        let expected = *hashes.get(at).ok_or_else(out_of_range)?;
-        let got = leaf_hash(entry);
-        if got != expected {
-            return Err(Error::DigestMismatch {
-                path,
-                item: format!("entry {index}"),
-                expected,
-                got,
-            });
+        let end = index.checked_add(1).ok_or_else(out_of_range)?;
+        self.some(index..end, size)?.pop().ok_or_else(out_of_range)
+    }
+
+    /// Entries of a range in order, each checked as [`Tiles::entry`] does. A bundle is read once.
+    fn some(&self, range: Range<u64>, size: u64) -> Result<Vec<Vec<u8>>> {
+        let mut found = Vec::new();
+        let mut from = range.start;
+        while from < range.end {
+            let out_of_range = || Error::OutOfRange {
+                what: "entry",
+                asked: from,
+                size,
+            };
+            let n = from / WIDTH;
+            let bundle = Kind::Entries.tile(n, size).ok_or_else(out_of_range)?;
+            let tile = Kind::Level(0).tile(n, size).ok_or_else(out_of_range)?;
+            let (path, bytes) = self.read(bundle)?;
+            let entries = parse_bundle(&path, &bytes, bundle.width)?;
+            let hashes = self.hashes(tile)?;
+            let to = range.end.min((n + 1) * WIDTH);
+            for index in from..to {
+                let at = (index % WIDTH) as usize;
+                let (Some(entry), Some(expected)) = (entries.get(at), hashes.get(at)) else {
+                    return Err(Error::OutOfRange {
+                        what: "entry",
+                        asked: index,
+                        size,
+                    });
+                };
+                let got = leaf_hash(entry);
+                if got != *expected {
+                    return Err(Error::DigestMismatch {
+                        path,
+                        item: format!("entry {index}"),
+                        expected: *expected,
+                        got,
+                    });
+                }
+                found.push(entry.to_vec());
+            }
+            from = to;
         }
-        Ok(entry.to_vec())
+        Ok(found)
     }
 
     /// All entries, checked one by one as [`Tiles::entry`] does, and together against the root.
