@@ -150,8 +150,7 @@ fn engine(options: &Options) -> Outcome {
         done(options, &part(&setting)?)?;
     }
     if options.wants("earlier") {
-        let (checkout, revision) = building::before()?;
-        let before = checkout.join("target/debug/examples/bench");
+        let (before, revision) = building::engine_before()?;
         done(options, &plan::earlier(&setting, &before, revision)?)?;
     }
     Ok(())

@@ -153,9 +153,9 @@ struct Waited {
 /// Today's first build beside a revision's, and with `tests` both builds' tests as well. Today's clone stays,
 /// for whoever tries the demo and the tests in it.
 fn against(folder: &Path, revision: &str, tests: bool) -> Outcome<Vec<Figure>> {
+    let now = waited(folder, "HEAD", build::features(), tests)?;
     let before = waited(folder, revision, &GPU, tests)?;
     keep(folder, revision)?;
-    let now = waited(folder, "HEAD", build::features(), tests)?;
     let ratio = |name: &str, before: f64, now: f64| Figure {
         name: name.to_owned(),
         value: before / now,
@@ -170,24 +170,14 @@ fn against(folder: &Path, revision: &str, tests: bool) -> Outcome<Vec<Figure>> {
     Ok(figures)
 }
 
-/// The checkout that is built.
-fn clone(folder: &Path) -> PathBuf {
-    folder.join("clone")
+/// The checkout of a revision while it is built.
+fn clone(folder: &Path, revision: &str) -> PathBuf {
+    folder.join(format!("clone-{revision}"))
 }
 
-/// Moves a built clone to a name of its own, with the engine's side of the benchmarks and without what only cargo
-/// needs.
+/// Moves a built clone to a name of its own, without what only cargo needs.
 fn keep(folder: &Path, revision: &str) -> Outcome {
-    let built = clone(folder);
-    say(&format!(
-        "The engine of {revision} for `bench tuning earlier`"
-    ));
-    let mut command = Command::new("cargo");
-    command
-        .args(["build", "--quiet", "--workspace", "--example", "bench"])
-        .args(GPU)
-        .current_dir(&built);
-    run(command.env_remove("CARGO_TARGET_DIR"))?;
+    let built = clone(folder, revision);
     for part in ["deps", "build", "incremental", ".fingerprint"] {
         // Some are only there with some settings of cargo.
         let _ = fs::remove_dir_all(built.join("target/debug").join(part));
@@ -205,21 +195,39 @@ pub(super) fn before() -> Outcome<(PathBuf, &'static str)> {
     Ok((programs(&folder, REVISION)?, REVISION))
 }
 
+/// The engine of [`REVISION`] as a side of `bench tuning`, and the revision's name: kept, or built now.
+pub(super) fn engine_before() -> Outcome<(PathBuf, &'static str)> {
+    let folder = root().join("target/bench-build");
+    let kept = folder.join(format!("engine-{REVISION}"));
+    if !kept.is_file() {
+        say(&format!("The engine of {REVISION}"));
+        let clone = checkout(&folder, REVISION)?;
+        let mut command = Command::new("cargo");
+        command
+            .args(["build", "--quiet", "--package", "fedseal-tuning"])
+            .args(["--example", "bench"])
+            .current_dir(&clone);
+        run(command.env_remove("CARGO_TARGET_DIR"))?;
+        fs::copy(clone.join("target/debug/examples/bench"), &kept)?;
+        fs::remove_dir_all(clone)?;
+    }
+    Ok((kept, REVISION))
+}
+
 /// A checkout of the revision with its programs and policies: kept, or built now.
 fn programs(folder: &Path, revision: &str) -> Outcome<PathBuf> {
     let kept = folder.join(revision);
-    let there = |name: &str| kept.join("target/debug").join(name).is_file();
-    if !there("fedseal") || !there("examples/bench") {
+    if !kept.join("target/debug/fedseal").is_file() {
         waited(folder, revision, &[], false)?;
         keep(folder, revision)?;
     }
     Ok(kept)
 }
 
-/// Builds a revision in a fresh clone; with `tests` its tests too, built with `words`.
-fn waited(folder: &Path, revision: &str, words: &[&str], tests: bool) -> Outcome<Waited> {
-    say(&format!("The first build of {revision}"));
-    let clone = clone(folder);
+/// A fresh clone at a revision, with its packages downloaded.
+fn checkout(folder: &Path, revision: &str) -> Outcome<PathBuf> {
+    fs::create_dir_all(folder)?;
+    let clone = clone(folder, revision);
     let _ = fs::remove_dir_all(&clone);
     run(Command::new("git")
         .args(["clone", "--quiet"])
@@ -229,6 +237,13 @@ fn waited(folder: &Path, revision: &str, words: &[&str], tests: bool) -> Outcome
         .args(["checkout", "--quiet", "--detach", revision])
         .current_dir(&clone))?;
     run(Command::new("cargo").arg("fetch").current_dir(&clone))?;
+    Ok(clone)
+}
+
+/// Builds a revision in a fresh clone; with `tests` its tests too, built with `words`.
+fn waited(folder: &Path, revision: &str, words: &[&str], tests: bool) -> Outcome<Waited> {
+    say(&format!("The first build of {revision}"));
+    let clone = checkout(folder, revision)?;
     let mut command = Command::new("cargo");
     command.args(["xtask", "build"]).current_dir(&clone);
     let build = timed(command.env_remove("CARGO_TARGET_DIR"))?;
