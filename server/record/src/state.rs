@@ -9,7 +9,7 @@ use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_client_sdk::record::Effect;
+use fedseal_client_sdk::record::{DeviceAggregate, Effect};
 use fedseal_rules::admission::{Revoked, Verdict};
 
 mod apply;
@@ -69,6 +69,8 @@ pub struct AggregatedRef {
     pub weights: Vec<(ClientId, f64)>,
     /// The next global adapter.
     pub global: Digest,
+    /// The aggregate, where a device computed it.
+    pub device: Option<DeviceAggregate>,
 }
 
 /// One round of one arm.
