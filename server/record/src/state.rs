@@ -103,6 +103,12 @@ impl RoundState {
         tuned.or(self.aggregated.as_ref().map(|aggregated| aggregated.global))
     }
 
+    /// Kind of the device that aggregated it; none before it is aggregated, and where the rule's own code did.
+    pub fn device(&self) -> Option<&str> {
+        let by = self.aggregated.as_ref()?.device.as_ref()?;
+        Some(&by.device)
+    }
+
     /// Whether a client's update counts by its verdict.
     pub fn counts(&self, client: &ClientId) -> bool {
         let verdict = self.verdicts.get(client);

@@ -184,9 +184,7 @@ impl OpenRun {
     /// Number of aggregations by a device.
     fn on_device(&self) -> u64 {
         let rounds = self.state.arms.values().flatten();
-        let aggregated = rounds.filter_map(|round| round.aggregated.as_ref());
-        let on_device = aggregated.filter(|aggregated| aggregated.device.is_some());
-        on_device.count() as u64
+        rounds.filter(|round| round.device().is_some()).count() as u64
     }
 }
 
