@@ -83,5 +83,6 @@ pub use model::{Model, ModelFiles, ModelOptions};
 pub use train::pretrain::{PretrainConfig, Pretrained, Sequence, pretrain};
 pub use train::trainer::{Trainer, TrainingText};
 pub use train::{
-    Activations, BatchGradients, Ema, Panacea, Passes, StepEvent, StepHook, Trained, Vaccine, train,
+    Activations, Anchor, BatchGradients, DeepTokens, Ema, Panacea, Passes, Recovery, StepEvent,
+    StepHook, Trained, Vaccine, train,
 };
