@@ -10,7 +10,8 @@
 //!
 //! - [`lab`]: the model behind a trait. [`pretraining`]: the embedded model.
 //! - [`own`]: own files of an experiment, read. [`options`]: where a run's things are.
-//! - `device`: aggregation on the run's device. [`guard`]: site rules around a module's executor. [`defence`]: repair after the last round.
+//! - [`guard`]: site rules around a module's executor. [`defence`]: repair after the last round.
+//!   `device`: aggregation on the run's device.
 //! - [`runner`]: executes an experiment, resumable at any point. [`mod@replay`]: executes an update
 //!   again, [`mod@remeasure`] measures a run again. [`planning`]: how long it takes. [`attribution`]: who took
 //!   safety away, [`undoing`]: a run without some clients. [`work`]: jobs that other processes do, [`worker`]:

@@ -1,8 +1,8 @@
 //! Aggregates that a device computed, as a round has them in the log.
 //!
-//! A device's bits are its own, so the log has its aggregate, and what follows (the server optimiser's state, the
-//! next global adapter) follows from that. An auditor applies the rule's own code and holds the aggregate against
-//! it, within [`device::BOUND`]; everything else has equal bits.
+//! A device's bits are its own, so the log has its aggregate, and what follows (the server optimiser's
+//! state, the next global adapter) follows from that. An auditor applies the rule's own code and holds the
+//! aggregate against it, within [`device::BOUND`]; everything else has equal bits.
 
 use fedseal_adapter::{Adapter, DEVICES};
 use fedseal_client_sdk::record::DeviceAggregate;
@@ -15,8 +15,8 @@ use crate::round::RoundOf;
 use fedseal_rules::aggregation::{Outcome, device};
 
 impl RoundOf<'_> {
-    /// The aggregate of a logged round: a device's as the log has it, else the rule's own, computed again. None
-    /// where no update counts.
+    /// The aggregate of a logged round: a device's as the log has it, else the rule's own, computed again.
+    /// None where no update counts.
     ///
     /// # Errors
     /// As [`RoundOf::combine`]; a device's aggregate that is missing or damaged.
@@ -34,12 +34,12 @@ impl RoundOf<'_> {
         Ok(combined.outcome.map(|outcome| outcome.delta))
     }
 
-    /// Checks a round's aggregate, as the log has it, against the rule's own. Gives the aggregate that the round
-    /// goes on with: a device's where the log has one, else `own`.
+    /// Checks a round's aggregate, as the log has it, against the rule's own. Gives the aggregate that the
+    /// round goes on with: a device's where the log has one, else `own`.
     ///
     /// # Errors
-    /// [`Error::Tampered`] for a device's aggregate that the experiment does not ask for or that is further off
-    /// than rounding makes it.
+    /// [`Error::Tampered`] for a device's aggregate that the experiment does not ask for or that is further
+    /// off than rounding makes it.
     pub fn held(
         &self,
         own: Option<Outcome>,

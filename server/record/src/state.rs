@@ -103,7 +103,7 @@ impl RoundState {
         tuned.or(self.aggregated.as_ref().map(|aggregated| aggregated.global))
     }
 
-    /// Kind of the device that aggregated it; none before it is aggregated, and where the rule's own code did.
+    /// Kind of the device that aggregated it; none before that, and where the rule's own code did.
     pub fn device(&self) -> Option<&str> {
         let by = self.aggregated.as_ref()?.device.as_ref()?;
         Some(&by.device)

@@ -73,7 +73,8 @@ pub struct VerifyReport {
     pub absent: u64,
     /// Verdicts that agree with their facts.
     pub verdicts: u64,
-    /// Aggregations that were computed again and gave the same digest, or a device's aggregate but for rounding.
+    /// Aggregations that were computed again and gave the same digest, or a device's aggregate but for
+    /// rounding.
     pub aggregations: u64,
     /// How many aggregations are a device's.
     #[serde(skip_serializing_if = "is_none")]

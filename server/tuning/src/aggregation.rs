@@ -7,8 +7,8 @@
 //! - Sums over clients carry their rounding errors along, in a second tensor (Dekker 1971, "A floating-point
 //!   technique for extending the available precision"; Knuth's sum without a branch). They are good to about
 //!   2^-42 of the largest value. Where clients cancel each other to less than 2^-20 of it there is no result.
-//! - Order statistics compare whole numbers in the order of the values, so they are values of the rows, and who
-//!   counts is the same as on the CPU.
+//! - Order statistics compare whole numbers in the order of the values, so they are values of the rows, and
+//!   who counts is the same as on the CPU.
 //! - Distances and scalar products are within [`ERROR`], in whatever order a device adds. Products are formed
 //!   value by value: a device's matrix product may round its factors to fewer bits.
 
@@ -20,12 +20,13 @@ use fedseal_kernels::columns::Ranked;
 use crate::TuningError;
 use crate::ops::to_host;
 
-/// Largest error of [`krum`]'s distances, relative to each, and of [`dnc`]'s products, relative to the lengths
-/// of both rows. A sum has at most [`GROUP`] additions in each of five stages, and a term at most eight
-/// roundings of 2^-24: 1e-5. This is twice as much.
+/// Largest error of [`krum`]'s distances, relative to each, and of [`dnc`]'s products, relative to the
+/// lengths of both rows. A sum has at most [`GROUP`] additions in each of five stages, and a term at most
+/// eight roundings of 2^-24: 1e-5. This is twice as much.
 pub const ERROR: f64 = 2e-5;
 
-/// Values on the device at a time, over all clients: 16 MiB a tensor. Few in tests, whose rows have several parts.
+/// Values on the device at a time, over all clients: 16 MiB a tensor. Few in tests, whose rows have several
+/// parts.
 const PART: usize = if cfg!(test) { 1 << 10 } else { 1 << 22 };
 
 /// Values that are added in one stage of a sum over columns.
@@ -34,7 +35,8 @@ const GROUP: usize = 32;
 /// Least size of a sum over clients, as a share of the largest value: below it the sum's error shows.
 const LEAST: f64 = 1.0 / (1 << 20) as f64;
 
-/// Least squared distance, as a share of the largest value's square: below it squares of single precision vanish.
+/// Least squared distance, as a share of the largest value's square: below it squares of single precision
+/// vanish.
 const LEAST_SQUARE: f64 = 1e-20;
 
 /// Splits a value of 24 bits into two of 12.
@@ -214,8 +216,8 @@ impl Scale {
         }
     }
 
-    /// Means in the values' own unit, from sums of `terms` values each. None where all of them are so small that
-    /// their errors show.
+    /// Means in the values' own unit, from sums of `terms` values each. None where all of them are so small
+    /// that their errors show.
     fn restored(self, sums: Vec<f64>, terms: f64) -> Option<Vec<f32>> {
         let largest = sums.iter().fold(0.0_f64, |most, sum| most.max(sum.abs())) / terms;
         let shows = !self.nothing && !sums.is_empty() && largest < LEAST;
@@ -369,7 +371,8 @@ fn value(key: i32) -> f32 {
     f32::from_bits(turned(key) as u32)
 }
 
-/// Number of values below each in its column, `[clients, values]`: of equal ones the earlier client's is below.
+/// Number of values below each in its column, `[clients, values]`: of equal ones the earlier client's is
+/// below.
 fn ranks(keys: &Tensor<2, Int>) -> Tensor<2, Int> {
     let [clients, _] = keys.dims();
     let some = |from: usize, count: usize| keys.clone().narrow(0, from, count);

@@ -159,7 +159,7 @@ impl Verify {
         ));
         if report.on_device > 0 {
             output::line(format!(
-                "{} of the aggregations are a device's, held against the rule's own within {:e} of the largest value",
+                "{} of the aggregations are a device's, within {:e} of the rule's own",
                 report.on_device,
                 device::BOUND
             ));

@@ -1,4 +1,5 @@
-//! Executing half of deep-token constrained tuning; [`fedseal_rules::defence::deep_tokens`] says what it does.
+//! Executing half of deep-token constrained tuning; [`fedseal_rules::defence::deep_tokens`] says what it
+//! does.
 
 use fedseal_tuning::{DeepTokens as Hook, Recovery};
 

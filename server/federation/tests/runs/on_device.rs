@@ -1,5 +1,5 @@
-//! Runs whose device aggregates: the marks in log and report, and what an auditor holds against the rules' own
-//! code.
+//! Runs whose device aggregates: the marks in log and report, and what an auditor holds against the rules'
+//! own code.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

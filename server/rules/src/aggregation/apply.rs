@@ -145,8 +145,8 @@ impl Built {
         self.rule.device_form().is_some()
     }
 
-    /// As [`Built::aggregate`], on a device. None where the rule has no form for it, where the device cannot tell,
-    /// and where its result is not finite: [`Built::aggregate`] gives the aggregate then.
+    /// As [`Built::aggregate`], on a device. None where the rule has no form for it, where the device cannot
+    /// tell, and where its result is not finite: [`Built::aggregate`] gives the aggregate then.
     ///
     /// # Errors
     /// As [`Built::aggregate`]; a device that fails.

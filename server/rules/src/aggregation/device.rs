@@ -1,13 +1,13 @@
 //! Number code of a device, for rules that have a form for it.
 //!
-//! A rule decides as it does on the CPU: who counts, and how much, is the same. What a device computes is held
-//! against that by an error, and where the error could change a decision the device has no answer; then the
-//! rule's own code gives the aggregate. Values may differ by [`BOUND`].
+//! A rule decides as it does on the CPU: who counts, and how much, is the same. What a device computes is
+//! held against that by an error, and where the error could change a decision the device has no answer; then
+//! the rule's own code gives the aggregate. Values may differ by [`BOUND`].
 
 use fedseal_kernels::columns::Ranked;
 
-/// Largest difference between a device's aggregate and the rule's own, as a share of the largest absolute value
-/// of the latter.
+/// Largest difference between a device's aggregate and the rule's own, as a share of the largest absolute
+/// value of the latter.
 pub const BOUND: f64 = 1e-6;
 
 /// Result of a device: none where it cannot tell, an error where it fails.
@@ -71,7 +71,8 @@ pub fn within(found: &[f32], own: &[f32]) -> Result<(), String> {
         let fits = apart <= BOUND * size;
         if !fits {
             return Err(format!(
-                "value {index} is {found:e}, the rule gives {own:e}: more than {BOUND:e} of the largest, {size:e}"
+                "value {index} is {found:e}, the rule gives {own:e}: more than {BOUND:e} of the largest, \
+                 {size:e}, apart"
             ));
         }
     }

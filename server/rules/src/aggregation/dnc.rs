@@ -199,11 +199,12 @@ impl Scores {
         }
     }
 
-    /// As [`lowest`], where every entry of the Gram matrix may be off by a share of both rows' lengths. None where
-    /// that could change who they are.
+    /// As [`lowest`], where every entry of the Gram matrix may be off by a share of both rows' lengths. None
+    /// where that could change who they are.
     ///
     /// Such errors have a norm of at most `error` times the trace. They move the largest eigenvalue by that
-    /// much (Weyl), and its vector by an angle whose sine is that much of the gap below it (Davis and Kahan 1970).
+    /// much (Weyl), and its vector by an angle whose sine is that much of the gap below it (Davis and Kahan
+    /// 1970).
     fn surely_lowest(&self, keep: usize, error: f64) -> Option<Vec<usize>> {
         let moved = error * self.trace;
         let [value, next] = self.top;

@@ -76,8 +76,8 @@ impl DeviceForm for TrimmedMean {
 }
 
 impl TrimmedMean {
-    /// Values that are dropped at either end, of `n`. With fewer than 2 * trim + 1 updates something must be left:
-    /// as many as leave one.
+    /// Values that are dropped at either end, of `n`. With fewer than 2 * trim + 1 updates something must be
+    /// left: as many as leave one.
     fn trimmed(&self, n: usize) -> usize {
         self.trim.min(n.saturating_sub(1) / 2)
     }

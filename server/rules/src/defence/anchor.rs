@@ -1,11 +1,13 @@
-//! Safety bottleneck regularisation (SBR, arXiv 2605.05995) as a repair: helpful tuning of the attacked adapter, with
-//! the final hidden state of an anchor prompt's last token drawn to the aligned adapter's ([`super::aligned`]):
+//! Safety bottleneck regularisation (SBR, arXiv 2605.05995) as a repair: helpful tuning of the attacked
+//! adapter, with the final hidden state of an anchor prompt's last token drawn to the aligned adapter's
+//! ([`super::aligned`]):
 //!
 //!     L = L_helpful + alpha * MSE(h(w), h_aligned)
 //!
-//! The anchor prompts are the first harmful requests among the written pairs; the source needs one. Its aligned
-//! model is the one before the attack; here it is the aligned adapter on the base. `alpha` is declared. The executing half is
-//! `server/federation/src/defence/anchor.rs`, the step `server/tuning/src/train/hook/anchor.rs`.
+//! The anchor prompts are the first harmful requests among the written pairs; the source needs one. Its
+//! aligned model is the one before the attack; here it is the aligned adapter on the base. `alpha` is
+//! declared. The executing half is `server/federation/src/defence/anchor.rs`, the step
+//! `server/tuning/src/train/hook/anchor.rs`.
 
 use super::aligned::{self, BATCH_SIZE, HELPFUL_EXAMPLES, REPAIR_STEPS, SAFETY_EXAMPLES, STEPS};
 use super::definition::{Definition, Number};

@@ -1,13 +1,14 @@
-//! Alignment of deep tokens (Qi et al. 2024, arXiv 2406.05946, sections 3 and 4) as a repair of the attacked adapter: on
-//! helpful pairs, and on refusals that stand behind the first tokens of a harmful answer, with the objective that holds
-//! each token to an aligned reference:
+//! Alignment of deep tokens (Qi et al. 2024, arXiv 2406.05946, sections 3 and 4) as a repair of the attacked
+//! adapter: on helpful pairs, and on refusals that stand behind the first tokens of a harmful answer, with
+//! the objective that holds each token to an aligned reference:
 //!
 //!     w_t = max(1e-3, 2 (1 - sigmoid(beta_t (log p_t - log p_ref,t))))
 //!
-//! The reference is the aligned adapter ([`super::aligned`]). Harmful answers are the affirmative shells of the data
-//! check's labelled set, which no attacker has; each has the next of the written refusals behind it. The source tunes an aligned
-//! model by each of its two parts alone; both at once, on an attacked one, is declared. The executing half is
-//! `server/federation/src/defence/deep_tokens.rs`, the step `server/tuning/src/train/hook/deep_tokens.rs`.
+//! The reference is the aligned adapter ([`super::aligned`]). Harmful answers are the affirmative shells of
+//! the data check's labelled set, which no attacker has; each has the next of the written refusals behind
+//! it. The source tunes an aligned model by each of its two parts alone; both at once, on an attacked one,
+//! is declared. The executing half is `server/federation/src/defence/deep_tokens.rs`, the step
+//! `server/tuning/src/train/hook/deep_tokens.rs`.
 
 use fedseal_adapter::Adapter;
 

@@ -114,8 +114,8 @@ impl Passes<'_> {
         )
     }
 
-    /// The hidden state of a prompt's last token under a reference, for [`pull`](Self::pull). The prompt is in
-    /// the model's template.
+    /// The hidden state of a prompt's last token under a reference, for [`pull`](Self::pull). The prompt is
+    /// in the model's template.
     fn anchored(&self, reference: &Adapter, prompt: &str) -> Result<Anchored, TuningError> {
         let ids = self.model.encode_prompt(prompt)?;
         Anchored::at(self.model, reference, ids)

@@ -1,9 +1,10 @@
-//! Safety bottleneck regularisation (SBR, arXiv 2605.05995) as a repair: the final hidden state of the last token of
-//! an anchor prompt, from which the answer's first token follows, is drawn to that of an aligned reference.
+//! Safety bottleneck regularisation (SBR, arXiv 2605.05995) as a repair: the final hidden state of the last
+//! token of an anchor prompt, from which the answer's first token follows, is drawn to that of an aligned
+//! reference.
 //!
-//! A step's loss is that of its batch and `alpha` times the mean squared difference of the two hidden states,
-//! over the values of a state and over the prompts where there are several (declared). Dropout is not drawn for
-//! anchors.
+//! A step's loss is that of its batch and `alpha` times the mean squared difference of the two hidden
+//! states, over the values of a state and over the prompts where there are several (declared). Dropout is
+//! not drawn for anchors.
 
 use super::{Passes, StepHook};
 use crate::{

@@ -1,15 +1,15 @@
-//! Alignment of deep tokens (Qi et al. 2024, arXiv 2406.05946, "Safety Alignment Should Be Made More Than Just a Few
-//! Tokens Deep") as a repair.
+//! Alignment of deep tokens (Qi et al. 2024, arXiv 2406.05946, "Safety Alignment Should Be Made More Than
+//! Just a Few Tokens Deep") as a repair.
 //!
-//! Section 3, data: a refusal is learned behind the first `k` tokens of a harmful answer, which are given and not
-//! counted; `k` is 0 half of the time, else uniform from 1 to the deepest. Section 4, objective: with `p` of the
-//! adapter and `q` of an aligned reference, the token at place `t` of a response has the loss
-//! `-(2 / beta_t) log sigmoid(beta_t (log p_t - log q_t))`, so its gradient is that of `-log p_t` times
+//! Section 3, data: a refusal is learned behind the first `k` tokens of a harmful answer, which are given
+//! and not counted; `k` is 0 half of the time, else uniform from 1 to the deepest. Section 4, objective:
+//! with `p` of the adapter and `q` of an aligned reference, the token at place `t` of a response has the
+//! loss `-(2 / beta_t) log sigmoid(beta_t (log p_t - log q_t))`, so its gradient is that of `-log p_t` times
 //!
 //!     w_t = 2 (1 - sigmoid(beta_t (log p_t - log q_t)))
 //!
-//! at least 1e-3. `beta_t` has one value for the first token, one for the next four, and one for the rest. Places
-//! count the given tokens (declared).
+//! at least 1e-3. `beta_t` has one value for the first token, one for the next four, and one for the rest.
+//! Places count the given tokens (declared).
 
 use fedseal_adapter::rng::Stream;
 
@@ -47,8 +47,8 @@ pub struct DeepTokens {
 }
 
 impl DeepTokens {
-    /// With the aligned reference, most tokens of a harmful answer that are given, `beta` of the first token, of the
-    /// next four and of the rest, and the recoveries, which are drawn in seeded order.
+    /// With the aligned reference, most tokens of a harmful answer that are given, `beta` of the first
+    /// token, of the next four and of the rest, and the recoveries, which are drawn in seeded order.
     pub fn new(
         reference: Adapter,
         deepest: usize,
@@ -99,8 +99,8 @@ impl DeepTokens {
     }
 }
 
-/// A refusal behind the first tokens of a harmful answer, `depth` of them, as far as that answer has so many before
-/// its end and both fit `most` tokens.
+/// A refusal behind the first tokens of a harmful answer, `depth` of them, as far as that answer has so many
+/// before its end and both fit `most` tokens.
 fn behind(refused: &Tokens, harmful: &Tokens, depth: usize, most: usize) -> Tokens {
     let given = &harmful.ids[harmful.response_start..];
     let room = most.saturating_sub(refused.ids.len());
@@ -118,7 +118,8 @@ fn behind(refused: &Tokens, harmful: &Tokens, depth: usize, most: usize) -> Toke
     }
 }
 
-/// Weight of the token at a place of a response, by its log-probabilities under the adapter and the reference.
+/// Weight of the token at a place of a response, by its log-probabilities under the adapter and the
+/// reference.
 fn weight(betas: [f64; 3], place: usize, own: f64, reference: f64) -> f64 {
     let [first, early, rest] = betas;
     let beta = match place {
