@@ -72,7 +72,7 @@ pub(crate) fn bench(arguments: &[String]) -> Outcome {
                     .filter(|rounds| *rounds > 0)
                     .ok_or_else(|| crate::Failure("--rounds needs a number above 0".to_owned()))?;
             }
-            "train" | "generate" | "parquet" => options.part = Some(word.clone()),
+            "train" | "generate" | "earlier" | "parquet" => options.part = Some(word.clone()),
             other => return fail(format!("unknown option {other:?}; see `cargo xtask help`")),
         }
     }
@@ -80,7 +80,10 @@ pub(crate) fn bench(arguments: &[String]) -> Outcome {
 }
 
 fn tuning(options: &Options) -> Outcome {
-    if options.wants("train") || options.wants("generate") {
+    if ["train", "generate", "earlier"]
+        .iter()
+        .any(|part| options.wants(part))
+    {
         engine(options)?;
     }
     if options.wants("parquet") {
@@ -145,6 +148,11 @@ fn engine(options: &Options) -> Outcome {
     ];
     for (_, part) in parts.into_iter().filter(|(name, _)| options.wants(name)) {
         done(options, &part(&setting)?)?;
+    }
+    if options.wants("earlier") {
+        let (checkout, revision) = building::before()?;
+        let before = checkout.join("target/debug/examples/bench");
+        done(options, &plan::earlier(&setting, &before, revision)?)?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! copy with the same threads reads and writes; a rule's is what it has to read and write once.
 
 use std::process::Command;
+use std::time::Duration;
 
 use super::worker::{Worker, median};
 use super::{Figure, write};
@@ -48,6 +49,9 @@ const OF_TEN: [&str; 7] = [
 
 /// Rules that need each update once.
 const STREAMED: [&str; 3] = ["fedavg", "norm-clipping", "centred-clipping"];
+
+/// Time between two measurements.
+const REST: Duration = Duration::from_millis(50);
 
 /// Parts that can be measured alone: a piece of ten minutes at most on two cores.
 const PARTS: [&str; 3] = ["ten", "hundred", "stream"];
@@ -292,6 +296,8 @@ fn measured(
                 true => &mut *ours,
                 false => &mut *peers,
             };
+            // Threads of a side that has just worked spin for a while.
+            std::thread::sleep(REST);
             let took = side.number(&one.command, "seconds")?;
             // The first round warms up.
             if round > 0 {

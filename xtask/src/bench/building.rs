@@ -24,6 +24,8 @@ use crate::{Outcome, build, fail};
 const PARTS: [&str; 6] = ["audit", "incremental", "places", "cold", "pair", "demo"];
 /// The revision that `cold`, `pair` and `demo` show beside today's.
 const REVISION: &str = "35be59b";
+/// Its builds have the GPU device everywhere.
+const GPU: [&str; 2] = ["--features", "fedseal/wgpu"];
 /// The rule that a contributor changes.
 const RULE: &str = "server/rules/src/aggregation/median.rs";
 
@@ -148,14 +150,12 @@ struct Waited {
     tests: Option<f64>,
 }
 
-/// Today's first build beside a revision's, and with `tests` both builds' tests as well.
+/// Today's first build beside a revision's, and with `tests` both builds' tests as well. Today's clone stays,
+/// for whoever tries the demo and the tests in it.
 fn against(folder: &Path, revision: &str, tests: bool) -> Outcome<Vec<Figure>> {
-    // It has the GPU device everywhere.
-    let gpu: &[&str] = &["--features", "fedseal/wgpu"];
-    let before = waited(folder, revision, gpu, tests)?;
+    let before = waited(folder, revision, &GPU, tests)?;
     keep(folder, revision)?;
     let now = waited(folder, "HEAD", build::features(), tests)?;
-    fs::remove_dir_all(clone(folder))?;
     let ratio = |name: &str, before: f64, now: f64| Figure {
         name: name.to_owned(),
         value: before / now,
@@ -175,9 +175,19 @@ fn clone(folder: &Path) -> PathBuf {
     folder.join("clone")
 }
 
-/// Moves a built clone to a name of its own, without what only cargo needs.
+/// Moves a built clone to a name of its own, with the engine's side of the benchmarks and without what only cargo
+/// needs.
 fn keep(folder: &Path, revision: &str) -> Outcome {
     let built = clone(folder);
+    say(&format!(
+        "The engine of {revision} for `bench tuning earlier`"
+    ));
+    let mut command = Command::new("cargo");
+    command
+        .args(["build", "--quiet", "--workspace", "--example", "bench"])
+        .args(GPU)
+        .current_dir(&built);
+    run(command.env_remove("CARGO_TARGET_DIR"))?;
     for part in ["deps", "build", "incremental", ".fingerprint"] {
         // Some are only there with some settings of cargo.
         let _ = fs::remove_dir_all(built.join("target/debug").join(part));
@@ -198,7 +208,8 @@ pub(super) fn before() -> Outcome<(PathBuf, &'static str)> {
 /// A checkout of the revision with its programs and policies: kept, or built now.
 fn programs(folder: &Path, revision: &str) -> Outcome<PathBuf> {
     let kept = folder.join(revision);
-    if !kept.join("target/debug/fedseal").is_file() {
+    let there = |name: &str| kept.join("target/debug").join(name).is_file();
+    if !there("fedseal") || !there("examples/bench") {
         waited(folder, revision, &[], false)?;
         keep(folder, revision)?;
     }

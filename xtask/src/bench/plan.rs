@@ -195,6 +195,53 @@ pub(super) fn training(setting: &Setting, case: &str) -> Outcome<Vec<Figure>> {
     Ok(figures)
 }
 
+/// Training and generation beside the engine of an earlier revision, in turn.
+pub(super) fn earlier(setting: &Setting, before: &Path, revision: &str) -> Outcome<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for (case, commands) in [
+        (
+            "smollm2",
+            &["train 4", "generate 1 64", "generate 20 64"][..],
+        ),
+        ("d256", &["train 8"][..]),
+    ] {
+        say(&format!("Today's engine and {revision}'s, {case}"));
+        let old = |numerics: &str| {
+            let model = setting.model(case);
+            Worker::start(
+                &format!("{revision} {numerics}"),
+                Command::new(before).arg(model).arg(numerics),
+            )
+        };
+        let mut workers = Vec::new();
+        for numerics in ["exact", "fast"] {
+            workers.push(setting.ours(case, numerics)?);
+            workers.push(old(numerics)?);
+        }
+        for command in commands {
+            for worker in &mut workers {
+                worker.tune_threads(command, setting.cores)?;
+            }
+            let speeds = in_turn(&mut workers, command, setting.rounds)?;
+            let what = match command.split(' ').collect::<Vec<_>>()[..] {
+                ["generate", batch, _] => format!("generate.batch{batch}"),
+                _ => format!("train.{case}"),
+            };
+            for (pair, speeds) in workers.chunks(2).zip(speeds.chunks(2)) {
+                figures.push(ratio(
+                    format!("{what}.{}.today_ratio", short(&pair[0])),
+                    speeds[0] / speeds[1],
+                    format!(
+                        "{:.0} tokens/s against {:.0} of {revision}",
+                        speeds[0], speeds[1]
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(figures)
+}
+
 /// How long a start takes, for a file that has been read before.
 pub(super) fn loading(setting: &Setting) -> Outcome<Vec<Figure>> {
     say("Loading, smollm2");

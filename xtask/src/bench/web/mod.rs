@@ -79,7 +79,7 @@ fn figure(name: &str, value: f64, unit: &str) -> Figure {
 fn sentences() -> Outcome<Vec<Figure>> {
     say("Conclusions of labelled reports");
     let ran = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
-        .args(["test", "--quiet", "--package", "fedseal-record", "--lib"])
+        .args(["test", "--quiet", "--workspace", "--lib"])
         .args(["sentences_are_the_expected_ones", "--", "--nocapture"])
         .current_dir(root())
         .output()?;
