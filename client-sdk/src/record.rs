@@ -131,6 +131,9 @@ pub enum Record {
         weights: Vec<(ClientId, f64)>,
         /// The result, a blob.
         global: Digest,
+        /// The aggregate, where a device computed it; none: the rule's own code did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<DeviceAggregate>,
     },
     /// An adapter was evaluated.
     Evaluated {
@@ -195,6 +198,17 @@ pub enum Record {
     },
     /// Nothing follows.
     Closed,
+}
+
+/// An aggregate that a device computed. It may differ from the rule's own by rounding, and what follows
+/// from it follows from its bits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceAggregate {
+    /// Kind of the device: `cpu`, `wgpu`, `vulkan` or `cuda`.
+    pub device: String,
+    /// The aggregated delta, which the server optimiser was given: a blob, in the form of an adapter.
+    pub delta: Digest,
 }
 
 /// Effect of a verdict on an update.
@@ -334,6 +348,18 @@ mod tests {
                 rule: "fedavg".into(),
                 weights: vec![(client(), 1.0)],
                 global: d("g2"),
+                device: None,
+            },
+            Record::Aggregated {
+                arm: arm(),
+                round: Round(1),
+                rule: "fedavg".into(),
+                weights: vec![(client(), 1.0)],
+                global: d("g2"),
+                device: Some(DeviceAggregate {
+                    device: "wgpu".into(),
+                    delta: d("delta"),
+                }),
             },
             Record::Evaluated {
                 key: d("k"),

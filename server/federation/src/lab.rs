@@ -10,8 +10,8 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{CompiledCache, Engine, Limits, TuningEngine};
 use fedseal_tuning::{
-    Adapter, AdapterConfig, Date, Example, GenerateConfig, Halt, Joining, Model, ModelOptions,
-    Numerics, Rendering, Score, StepHook, Template, TrainConfig, Trainer,
+    Adapter, AdapterConfig, Date, Device, Example, GenerateConfig, Halt, Joining, Model,
+    ModelOptions, Numerics, Rendering, Score, StepHook, Template, TrainConfig, Trainer,
 };
 
 use crate::execute::{Executor, Modules};
@@ -42,6 +42,10 @@ pub trait Lab: Send + Sync {
     /// Whether two executions by engines of this fingerprint give the same bits: all do but GPUs.
     fn repeats_bits(&self) -> bool {
         fedseal_tuning::repeats_bits(&self.fingerprint())
+    }
+    /// The device that the run aggregates on, where its experiment says so.
+    fn device(&self) -> Device {
+        Device::flex()
     }
     /// A fresh adapter that does not change the base yet.
     fn initial(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter>;
@@ -263,6 +267,10 @@ impl Lab for TuningLab {
 
     fn fingerprint(&self) -> String {
         fedseal_tuning::fingerprint(&self.model)
+    }
+
+    fn device(&self) -> Device {
+        self.model.device().clone()
     }
 
     fn initial(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter> {

@@ -13,7 +13,7 @@ use crate::runner::measure::answers;
 use fedseal_data::{ShardKind, ShardRequest, TaskData};
 use fedseal_record::repairs::Repair;
 use fedseal_rules::arms::When;
-use fedseal_rules::defence::{panacea, vaccine};
+use fedseal_rules::defence::{deep_tokens, panacea, vaccine};
 use fedseal_rules::experiment::{Experiment, adapter_config, train_config};
 use fedseal_rules::work::Work;
 
@@ -154,8 +154,13 @@ impl Mended {
             (panacea::NAME, _) => 3.0,
             _ => 1.0,
         };
+        // Recoveries are a second batch, and the reference reads both.
+        let again = match repair.definition.name {
+            deep_tokens::NAME => 3.0,
+            _ => 1.0,
+        };
         Mended {
-            steps: passes * number("steps"),
+            steps: passes * number("steps") + again * number("repair_steps"),
             batch: number("batch_size"),
             texts,
             tokens: writes.map_or(0.0, |(_, tokens)| tokens as f64),

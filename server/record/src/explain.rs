@@ -260,9 +260,11 @@ fn verdicts(state: &RunState, update: &UpdateRef) -> Vec<String> {
             || "; the round is not aggregated yet".to_owned(),
             |aggregated| {
                 let weight = round.weight(&update.client).unwrap_or_default();
+                let device = round.device().map(|device| format!(" on device {device}"));
                 format!(
-                    "; its weight in the aggregate by {} is {weight:.4}",
-                    aggregated.rule
+                    "; its weight in the aggregate by {}{} is {weight:.4}",
+                    aggregated.rule,
+                    device.unwrap_or_default()
                 )
             },
         );

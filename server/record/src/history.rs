@@ -115,15 +115,22 @@ impl OpenRun {
             round: Round(round),
             state: &state,
         };
-        let combined = of.combine(deltas, &mut self.evidence, &self.blobs)?;
-        Ok(match combined.outcome {
+        let delta = match without.is_empty() {
+            // As it was, to the bits of a device that aggregated it.
+            true => of.aggregate(deltas, &mut self.evidence, &self.blobs)?,
+            false => {
+                let combined = of.combine(deltas, &mut self.evidence, &self.blobs)?;
+                combined.outcome.map(|outcome| outcome.delta)
+            }
+        };
+        Ok(match delta {
             None => Step {
                 adapter: start.clone(),
                 delta: None,
             },
-            Some(outcome) => Step {
-                adapter: advance(start, &outcome.delta, optimiser)?,
-                delta: Some(outcome.delta),
+            Some(delta) => Step {
+                adapter: advance(start, &delta, optimiser)?,
+                delta: Some(delta),
             },
         })
     }

@@ -15,6 +15,7 @@ use crate::rundir::{Assignment, Plan};
 use crate::site;
 use crate::state::{RoundState, RunState};
 use fedseal_rules::admission::{Admission, Expected, Past};
+use fedseal_rules::aggregation::device::Tensors;
 use fedseal_rules::aggregation::{Built, Known, Need, Outcome, ServerInput, Update};
 use fedseal_rules::arms::Arm;
 use fedseal_rules::experiment::Experiment;
@@ -77,6 +78,8 @@ pub struct Combined {
     pub weights: Vec<(ClientId, f64)>,
     /// Result of the arm's rule. None where no update counts: the global adapter stays.
     pub outcome: Option<Outcome>,
+    /// Whether a device computed it.
+    pub on_device: bool,
 }
 
 impl RoundOf<'_> {
@@ -138,6 +141,20 @@ impl RoundOf<'_> {
         cache: &mut Cache,
         blobs: &Blobs,
     ) -> Result<Combined> {
+        self.combine_on(None, deltas, cache, blobs)
+    }
+
+    /// As [`RoundOf::combine`], on a device where the experiment asks for it and the device can tell.
+    ///
+    /// # Errors
+    /// As [`RoundOf::combine`]; a device that fails.
+    pub fn combine_on(
+        &self,
+        device: Option<&dyn Tensors>,
+        deltas: &[Option<Vec<f32>>],
+        cache: &mut Cache,
+        blobs: &Blobs,
+    ) -> Result<Combined> {
         let RoundOf { arm, state, .. } = *self;
         let Counted { places, updates } = self.counted(deltas, cache, blobs)?;
         let none = |client: &ClientId| (client.clone(), 0.0);
@@ -146,18 +163,26 @@ impl RoundOf<'_> {
             return Ok(Combined {
                 weights,
                 outcome: None,
+                on_device: false,
             });
         }
         let rule = self.rule()?;
         let inputs = self.experiment.aggregation_inputs(arm, state.seed.0);
-        let outcome = match (rule.input(), rule.needs_global()) {
-            (Some(_), _) => self.with_input(&rule, &places, blobs, &|known| {
+        let device = device.filter(|_| self.experiment.aggregation.device);
+        let found = match device {
+            Some(device) => rule.aggregate_on(&updates, &inputs, device)?,
+            None => None,
+        };
+        let on_device = found.is_some();
+        let outcome = match (found, rule.input(), rule.needs_global()) {
+            (Some(found), ..) => found,
+            (None, Some(_), _) => self.with_input(&rule, &places, blobs, &|known| {
                 Ok(rule.aggregate_with(&updates, &inputs, known)?)
             })?,
-            (None, true) => {
+            (None, None, true) => {
                 rule.aggregate_from(&updates, &inputs, &read_adapter(blobs, &state.global)?)?
             }
-            (None, false) => rule.aggregate(&updates, &inputs)?,
+            (None, None, false) => rule.aggregate(&updates, &inputs)?,
         };
         for (index, weight) in places.iter().zip(&outcome.weights) {
             if let Some(slot) = weights.get_mut(*index) {
@@ -167,6 +192,7 @@ impl RoundOf<'_> {
         Ok(Combined {
             weights,
             outcome: Some(outcome),
+            on_device,
         })
     }
 }

@@ -6,9 +6,9 @@
 //!   against its log. [`select`]: updates of a run.
 //! - [`basis`]: on whose word an update rests. [`claims`]: an attestation held against its evidence.
 //! - [`round`]: a round of an arm. [`law`]: its rules; the runner acts by them, and the auditor checks the
-//!   log against them. [`controls`]: SCAFFOLD's control variates. [`repairs`]: arms that repair another
-//!   one's adapter. [`references`]: every blob that the log names. [`formulas`]: formulas of which a run
-//!   has other versions.
+//!   log against them. [`device`]: aggregates that a device computed. [`controls`]: SCAFFOLD's control
+//!   variates. [`repairs`]: arms that repair another one's adapter. [`references`]: every blob that the log
+//!   names. [`formulas`]: formulas of which a run has other versions.
 //! - [`report`], [`events`]: output for people. [`paired`]: differences between arms, tested.
 //!   [`export`]: the final adapter of a run. [`history`]: an arm aggregated again, without some clients.
 //!   [`judged`]: what outside judges said of its answers.
@@ -22,6 +22,7 @@ pub mod blobs;
 pub mod bundle;
 pub mod claims;
 pub mod controls;
+pub mod device;
 pub mod dryrun;
 pub mod error;
 pub mod events;

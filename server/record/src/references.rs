@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::record::DeviceAggregate;
 
 use crate::controls::Controls;
 use crate::rundir::Plan;
@@ -92,10 +93,15 @@ impl References {
     fn of_rounds(&mut self, state: &RunState) {
         for (arm, rounds) in &state.arms {
             for (round, state) in rounds.iter().enumerate() {
-                if let Some(AggregatedRef { global, .. }) = &state.aggregated {
+                if let Some(AggregatedRef { global, device, .. }) = &state.aggregated {
                     self.add(*global, || {
                         format!("global adapter of arm {arm} after round {round}")
                     });
+                    if let Some(DeviceAggregate { delta, .. }) = device {
+                        self.add(*delta, || {
+                            format!("aggregate of arm {arm} in round {round}")
+                        });
+                    }
                 }
                 if let Some((data, adapter)) = state.input {
                     let of = || format!("server's input to round {round} of arm {arm}");

@@ -133,6 +133,9 @@ pub struct RoundView {
     /// reports of runs from before it was said.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub unchanged: bool,
+    /// Kind of the device that aggregated it; left out where the rule's own code did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub device: Option<String>,
     /// The sampled clients.
     pub clients: Vec<ClientView>,
 }

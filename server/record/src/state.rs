@@ -9,7 +9,7 @@ use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_client_sdk::record::Effect;
+use fedseal_client_sdk::record::{DeviceAggregate, Effect};
 use fedseal_rules::admission::{Revoked, Verdict};
 
 mod apply;
@@ -69,6 +69,8 @@ pub struct AggregatedRef {
     pub weights: Vec<(ClientId, f64)>,
     /// The next global adapter.
     pub global: Digest,
+    /// The aggregate, where a device computed it.
+    pub device: Option<DeviceAggregate>,
 }
 
 /// One round of one arm.
@@ -99,6 +101,12 @@ impl RoundState {
     pub fn result(&self) -> Option<Digest> {
         let tuned = self.tuned.map(|(adapter, _)| adapter);
         tuned.or(self.aggregated.as_ref().map(|aggregated| aggregated.global))
+    }
+
+    /// Kind of the device that aggregated it; none before that, and where the rule's own code did.
+    pub fn device(&self) -> Option<&str> {
+        let by = self.aggregated.as_ref()?.device.as_ref()?;
+        Some(&by.device)
     }
 
     /// Whether a client's update counts by its verdict.

@@ -5,8 +5,9 @@
 //! every blob (its bytes, that it is referred to, that none is missing); no other file; modules,
 //! attestations, transcripts, the claims of each about its data; the values that sampling, seeds,
 //! learning rates and memo keys must have; verdicts against the facts they name; every aggregation
-//! computed again; hits and counts taken again from answers; the report made again and compared. Nothing
-//! is computed again by a formula that this program has in another version than the run.
+//! computed again (a device's within a bound); hits and counts taken again from answers; the report made
+//! again and compared. Nothing is computed again by a formula that this program has in another version than
+//! the run.
 //! Checks that need a model (that the module gives this update, that an adapter gives these answers)
 //! are for the replay in federation.
 
@@ -72,8 +73,12 @@ pub struct VerifyReport {
     pub absent: u64,
     /// Verdicts that agree with their facts.
     pub verdicts: u64,
-    /// Aggregations that were computed again and gave the same digest.
+    /// Aggregations that were computed again and gave the same digest, or a device's aggregate but for
+    /// rounding.
     pub aggregations: u64,
+    /// How many aggregations are a device's.
+    #[serde(skip_serializing_if = "is_none")]
+    pub on_device: u64,
     /// Evaluations whose counts were taken again from the answers.
     pub evaluations: u64,
     /// Blobs, each re-hashed and referenced.
@@ -169,10 +174,19 @@ fn whole(dir: RunDir, here: &Versions) -> Result<VerifyReport> {
         absent,
         verdicts,
         aggregations,
+        on_device: run.on_device(),
         evaluations,
         blobs: blob_count,
         not_computed: others,
     })
+}
+
+impl OpenRun {
+    /// Number of aggregations by a device.
+    fn on_device(&self) -> u64 {
+        let rounds = self.state.arms.values().flatten();
+        rounds.filter(|round| round.device().is_some()).count() as u64
+    }
 }
 
 /// Every file of the log, and its signed head, which is returned.

@@ -12,7 +12,7 @@
 //!
 //! In folders: `model` (loading and computing it), `adapter` (next to its matrices, or merged into
 //! them), `train`, `infer` (writing and scoring texts), `data` (files of conversations), `ops` (the
-//! operations of a decoder), `device`.
+//! operations of a decoder), `device`. [`aggregation`] has rules of a federation as tensor code.
 //!
 //! ```no_run
 //! use fedseal_tuning::*;
@@ -40,6 +40,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aggregation;
 pub mod ops;
 
 mod adapter;
@@ -82,5 +83,6 @@ pub use model::{Model, ModelFiles, ModelOptions};
 pub use train::pretrain::{PretrainConfig, Pretrained, Sequence, pretrain};
 pub use train::trainer::{Trainer, TrainingText};
 pub use train::{
-    Activations, BatchGradients, Ema, Panacea, Passes, StepEvent, StepHook, Trained, Vaccine, train,
+    Activations, Anchor, BatchGradients, DeepTokens, Ema, Panacea, Passes, Recovery, StepEvent,
+    StepHook, Trained, Vaccine, train,
 };

@@ -13,7 +13,7 @@ use crate::{Adapter, Example, Model, TrainConfig, TuningError, train::trainer::T
 
 pub use event::{StepEvent, Trained};
 pub use gradient::{BatchGradients, tapped::Activations};
-pub use hook::{Ema, Panacea, Passes, StepHook, Vaccine};
+pub use hook::{Anchor, DeepTokens, Ema, Panacea, Passes, Recovery, StepHook, Vaccine};
 
 /// Trains an adapter from `start` on examples.
 ///

@@ -137,4 +137,46 @@ mod wgpu {
             assert!((exact - fast).abs() <= 0.03 * size, "{exact} and {fast}");
         }
     }
+
+    #[test]
+    fn rules_are_those_of_the_cpu() {
+        use fedseal_tuning::kernels::{columns, distances, tests_support::noise};
+
+        let Some(device) = wgpu() else { return };
+        let rows: Vec<Vec<f32>> = (1..8).map(|seed| noise(70_000, seed)).collect();
+        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+        let near = |own: &[f32], found: &[f32]| {
+            let size = own.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+            let pairs = own.iter().zip(found);
+            let apart = pairs.fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+            eprintln!("{:e} of the largest value apart", apart / size);
+            assert!(own.len() == found.len() && apart <= 1e-6 * size);
+        };
+        let weights = [0.1, 0.2, 0.05, 0.15, 0.1, 0.3, 0.1];
+        let found = aggregation::fed_avg(&rows, &weights, &device).unwrap();
+        near(&columns::weighted_sum(&rows, &weights), &found.unwrap());
+        let own = columns::lower_median(&rows);
+        let found = aggregation::lower_median(&rows, &device).unwrap();
+        assert_eq!((own.values, own.counted), (found.values, found.counted));
+        let own = columns::trimmed_mean(&rows, 2);
+        let found = aggregation::trimmed_mean(&rows, 2, &device).unwrap();
+        let found = found.unwrap();
+        near(&own.values, &found.values);
+        assert_eq!(own.counted, found.counted);
+        let within = |own: f64, found: f64, size: f64| {
+            assert!((own - found).abs() <= 2.0 * aggregation::ERROR * size);
+        };
+        let own = distances::exact(&rows);
+        let found = aggregation::krum(&rows, &device).unwrap().unwrap();
+        for (own, found) in own.iter().flatten().zip(found.iter().flatten()) {
+            within(*own, *found, *own);
+        }
+        let own = aggregation::dnc(&rows, &Device::flex()).unwrap();
+        let found = aggregation::dnc(&rows, &device).unwrap();
+        for (i, (own_row, found)) in own.iter().zip(&found).enumerate() {
+            for (j, (a, b)) in own_row.iter().zip(found).enumerate() {
+                within(*a, *b, (own[i][i] * own[j][j]).sqrt());
+            }
+        }
+    }
 }

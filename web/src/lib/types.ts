@@ -1378,6 +1378,8 @@ export interface components {
         RoundReport: {
             /** @description The sampled clients. */
             clients: components["schemas"]["RoundClient"][];
+            /** @description Kind of the device that aggregated it; left out where the rule's own code did. */
+            device?: string | null;
             /** @description The global adapter after it (before it, while it is open). */
             global: components["schemas"]["Digest"];
             /** @description Helpfulness of the same. */

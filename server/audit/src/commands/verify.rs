@@ -10,6 +10,7 @@ use fedseal_client_sdk::tlog::{KeyKind, ProofFile, VerifierKey};
 use fedseal_record::opened::Pinned;
 use fedseal_record::rundir::{now, rfc3339};
 use fedseal_record::verify::{self, VerifyReport};
+use fedseal_rules::aggregation::device;
 use fedseal_rules::formulas::Others;
 use serde::Serialize;
 use serde_json::json;
@@ -156,6 +157,13 @@ impl Verify {
             report.evaluations,
             report.blobs,
         ));
+        if report.on_device > 0 {
+            output::line(format!(
+                "{} of the aggregations are a device's, within {:e} of the rule's own",
+                report.on_device,
+                device::BOUND
+            ));
+        }
         if report.attested > 0 {
             output::line(format!(
                 "{} of the updates rest on the word of the node that has their data",

@@ -50,40 +50,63 @@ impl Defence for Aligned {
     }
 
     fn data(&self, case: &Case<'_>, tools: &Tools<'_>) -> Result<DefenceData> {
-        let writing = Writing {
-            tools,
-            parameters: case.parameters,
-            writer: None,
-            answers: 0.0,
-            seed: derive_seed("aligned-data", case.seed, &[]),
-        };
-        let wanted = |list: &str| case.parameters.whole(&format!("{list}_examples"));
-        let (safety, safety_tried) = writing.pairs(InstructionKind::Harmful, wanted("safety"))?;
-        let (helpful, helpful_tried) =
-            writing.pairs(InstructionKind::Helpful, wanted("helpful"))?;
-        Ok(DefenceData::new(self.definition.name)
-            .count("safety_tried", safety_tried)
-            .count("helpful_tried", helpful_tried)
-            .list("safety", safety)
-            .list("helpful", helpful))
+        written(self.definition.name, case, tools)
     }
 
     /// Without a single pair the attacked adapter stays as it is.
     fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Repaired> {
-        let examples = pairs::listed(data);
-        if examples.is_empty() {
+        let Some(aligned) = tuned(case, data, tools)? else {
             return Ok(case.attacked.clone().into());
-        }
-        let seed = |label| derive_seed(label, case.seed, &[]);
-        let config = TrainConfig {
-            seed: seed("aligned-training"),
-            ..pairs::training(case, tools)
         };
-        let fresh = tools
-            .lab
-            .initial(&adapter_config(tools.experiment), seed("aligned-start"))?;
-        let aligned = tools.tune(&fresh, &examples, &config, None)?;
         let repaired = (self.finish)(case, aligned).map_err(Error::model)?;
         Ok(repaired.into())
+    }
+}
+
+/// Safety and helpful pairs that the unattacked base writes, as many of each as their numbers say.
+pub(super) fn written(name: &str, case: &Case<'_>, tools: &Tools<'_>) -> Result<DefenceData> {
+    let writing = Writing {
+        tools,
+        parameters: case.parameters,
+        writer: None,
+        answers: 0.0,
+        seed: derive_seed("aligned-data", case.seed, &[]),
+    };
+    let wanted = |list: &str| case.parameters.whole(&format!("{list}_examples"));
+    let (safety, safety_tried) = writing.pairs(InstructionKind::Harmful, wanted("safety"))?;
+    let (helpful, helpful_tried) = writing.pairs(InstructionKind::Helpful, wanted("helpful"))?;
+    Ok(DefenceData::new(name)
+        .count("safety_tried", safety_tried)
+        .count("helpful_tried", helpful_tried)
+        .list("safety", safety)
+        .list("helpful", helpful))
+}
+
+/// The aligned adapter; none without a single pair.
+pub(super) fn tuned(
+    case: &Case<'_>,
+    data: &DefenceData,
+    tools: &Tools<'_>,
+) -> Result<Option<Adapter>> {
+    let examples = pairs::listed(data);
+    if examples.is_empty() {
+        return Ok(None);
+    }
+    let seed = |label| derive_seed(label, case.seed, &[]);
+    let config = TrainConfig {
+        seed: seed("aligned-training"),
+        ..pairs::training(case, tools)
+    };
+    let fresh = tools
+        .lab
+        .initial(&adapter_config(tools.experiment), seed("aligned-start"))?;
+    tools.tune(&fresh, &examples, &config, None).map(Some)
+}
+
+/// Training of a repair that is held to the aligned adapter.
+pub(super) fn repairing(case: &Case<'_>, tools: &Tools<'_>) -> TrainConfig {
+    TrainConfig {
+        steps: case.parameters.whole("repair_steps"),
+        ..pairs::training(case, tools)
     }
 }

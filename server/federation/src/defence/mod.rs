@@ -8,7 +8,9 @@ use crate::{Error, Result};
 use fedseal_rules::defence::{Case, DefenceData, Definition};
 
 pub mod aligned;
+pub mod anchor;
 pub mod averaged;
+pub mod deep_tokens;
 mod executing;
 pub mod lisa;
 mod pairs;
@@ -35,6 +37,8 @@ const EXECUTED: &[&dyn Defence] = &[
     &aligned::SAFE_LORA,
     &aligned::SAFE_MERGE,
     &averaged::Averaged,
+    &anchor::Anchor,
+    &deep_tokens::DeepTokens,
 ];
 
 /// The executing half of a defence; none where it has none.

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round};
-use fedseal_client_sdk::record::Record;
+use fedseal_client_sdk::record::{DeviceAggregate, Record};
 use fedseal_tuning::Adapter;
 
 use super::job::{Job, MeasureJob, UpdateJob};
 use super::{Run, Watch};
-use crate::Result;
+use crate::device::OnDevice;
 use crate::execute::Contents;
 use crate::work::task::UpdateTask;
+use crate::{Error, Result};
 use fedseal_record::controls;
 use fedseal_record::events::Event;
 use fedseal_record::keys::{evaluation_key, learning_rate};
@@ -274,11 +275,24 @@ impl Run {
             return Ok(());
         };
         let of = shared.round_of(arm, Round(round), state);
-        let Combined { weights, outcome } = of.combine(deltas, &mut self.cache, &self.blobs)?;
+        let tensors = OnDevice(shared.lab.device());
+        let Combined {
+            weights,
+            outcome,
+            on_device,
+        } = of.combine_on(Some(&tensors), deltas, &mut self.cache, &self.blobs)?;
+        let mut device = None;
         let next = match outcome {
             // Everything was refused: the global adapter stays.
             None => state.global,
             Some(outcome) => {
+                if on_device {
+                    let delta = global.from_flat(&outcome.delta).map_err(Error::model)?;
+                    device = Some(DeviceAggregate {
+                        device: tensors.name().to_owned(),
+                        delta: self.blobs.put(&delta.to_bytes())?,
+                    });
+                }
                 let next = advance(global, &outcome.delta, optimiser.as_mut())?;
                 self.put_adapter(next)?
             }
@@ -290,6 +304,7 @@ impl Run {
             rule: arm.rule.to_owned(),
             weights,
             global: next,
+            device,
         })?;
         self.optimisers
             .insert(arm.id.clone(), (round + 1, optimiser));
@@ -320,9 +335,8 @@ impl Run {
                 let global = self.adapter(&state.global)?;
                 let deltas = self.deltas(state, &global)?;
                 let of = shared.round_of(arm, Round(number), state);
-                let combined = of.combine(&deltas, &mut self.cache, &self.blobs)?;
-                if let Some(outcome) = combined.outcome {
-                    optimiser.step(&outcome.delta);
+                if let Some(delta) = of.aggregate(&deltas, &mut self.cache, &self.blobs)? {
+                    optimiser.step(&delta);
                 }
             }
         }

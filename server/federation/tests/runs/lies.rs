@@ -40,7 +40,7 @@ fn lie(bend: impl Fn(&mut Record)) -> String {
         .unwrap_or_default()
 }
 
-fn rewrite(run: &Path, key: &Path, bend: impl Fn(&mut Record)) {
+pub(crate) fn rewrite(run: &Path, key: &Path, bend: impl Fn(&mut Record)) {
     let key = SigningKey::load(key).unwrap();
     let folder = run.join("log");
     let reader = LogReader::open(&folder, &key.public()).unwrap();

@@ -12,6 +12,7 @@ mod leaks;
 mod lent;
 mod lies;
 mod nodes;
+mod on_device;
 mod opened;
 mod own;
 mod poisoned;

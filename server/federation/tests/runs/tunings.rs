@@ -209,3 +209,36 @@ fn what_a_rule_remembers_of_clients_is_logged_and_derived_again() {
         "{remembered:?}"
     );
 }
+
+#[test]
+fn repairs_towards_an_aligned_adapter_are_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(dir.path());
+    let run = dir.path().join("run");
+    let mut small = experiment();
+    small.federation.rounds = 1;
+    small.arms = ["fedavg", "anchored", "deep"].map(String::from).to_vec();
+    let mut all = small.to_toml().unwrap();
+    for (arm, defence, further) in [
+        ("anchored", "anchor", "anchors = 2"),
+        ("deep", "deep-tokens", "harmful_examples = 7"),
+    ] {
+        all.push_str(&format!(
+            "\n[arm.{arm}]\nrepairs = \"fedavg\"\ndefence = \"{defence}\"\n\
+             parameters = {{ steps = 3, repair_steps = 2, safety_examples = 3, helpful_examples = 4, {further} }}\n"
+        ));
+    }
+    let both = Experiment::parse(&all, "both.toml").unwrap();
+    let report = create_from(&run, &options, Double::new(), both)
+        .unwrap()
+        .execute(&mut |_: &Event| ControlFlow::Continue(()))
+        .unwrap();
+    verify(&run).unwrap();
+    for (arm, harmful) in [("anchored", None), ("deep", Some(7))] {
+        let view = report.defence.iter().find(|view| view.arm == arm).unwrap();
+        let count = |list: &str| view.counts.get(list).copied();
+        let counts = [count("safety"), count("helpful"), count("harmful")];
+        assert_eq!(counts, [Some(3), Some(4), harmful], "{arm}");
+        assert_ne!(last(&report, arm), last(&report, "fedavg"));
+    }
+}

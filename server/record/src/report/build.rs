@@ -219,6 +219,7 @@ fn round_view(
         helpfulness: measured.helpfulness,
         measures: measured.others,
         unchanged: plan.counts_failures() && round.result() == Some(round.global),
+        device: round.device().map(str::to_owned),
         clients,
     })
 }

@@ -106,11 +106,13 @@ impl RunState {
                 rule,
                 weights,
                 global,
+                device,
             } => {
                 let aggregated = AggregatedRef {
                     rule: rule.clone(),
                     weights: weights.clone(),
                     global: *global,
+                    device: device.clone(),
                 };
                 self.aggregated(arm, *round, aggregated)
             }

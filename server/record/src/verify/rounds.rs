@@ -312,8 +312,8 @@ impl OpenRun {
         Ok(())
     }
 
-    /// Checks that the arm's rule, applied again, gives the logged weights. Returns the next global
-    /// adapter.
+    /// Checks that the arm's rule, applied again, gives the logged weights, and a device's aggregate but for
+    /// rounding. Returns the next global adapter.
     fn aggregation(
         &mut self,
         arm: &Arm,
@@ -331,9 +331,9 @@ impl OpenRun {
             state,
         };
         let again = of.combine(deltas, &mut self.evidence, &self.blobs)?;
-        let next = match again.outcome {
+        let next = match of.held(again.outcome, global, &self.blobs)? {
             None => state.global,
-            Some(outcome) => Digest::of(&advance(global, &outcome.delta, optimiser)?.to_bytes()),
+            Some(delta) => Digest::of(&advance(global, &delta, optimiser)?.to_bytes()),
         };
         if logged(arm, number, state)?.weights != again.weights {
             let problem = "has other weights than its updates and verdicts give";

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use fedseal_adapter::Adapter;
 use fedseal_kernels::{columns, parallel};
 
+use super::device::{Found, Tensors};
 use super::outcome::Outcome;
 use super::server_input::{Known, Need, ServerInput};
 use super::stream::{Stream, Sum};
@@ -91,6 +92,11 @@ pub trait Rule: Send + Sync {
         None
     }
 
+    /// Its form for a device; none: it has none.
+    fn device_form(&self) -> Option<&dyn DeviceForm> {
+        None
+    }
+
     /// Whether it wants the global adapter.
     fn needs_global(&self) -> bool {
         false
@@ -101,6 +107,21 @@ pub trait Rule: Send + Sync {
     fn shows_bad_values(&self) -> bool {
         false
     }
+}
+
+/// A rule by tensor code. It acts on the updates' values alone.
+pub trait DeviceForm {
+    /// As [`Rule::aggregate`], on a device, for updates that are finite: the same weights, and values within
+    /// [`super::device::BOUND`]. None where the device cannot tell.
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn aggregate_on(
+        &self,
+        updates: &[Update<'_>],
+        inputs: &Inputs,
+        device: &dyn Tensors,
+    ) -> Found<Outcome>;
 }
 
 /// A rule made from its definition.
@@ -117,6 +138,36 @@ impl Built {
     /// [`Error::Aggregation`] says which of them does not hold, or that the result is not finite.
     pub fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Result<Outcome> {
         self.checked(updates, || self.rule.aggregate(updates, inputs))
+    }
+
+    /// Whether the rule has a form for a device.
+    pub fn has_device_form(&self) -> bool {
+        self.rule.device_form().is_some()
+    }
+
+    /// As [`Built::aggregate`], on a device. None where the rule has no form for it, where the device cannot
+    /// tell, and where its result is not finite: [`Built::aggregate`] gives the aggregate then.
+    ///
+    /// # Errors
+    /// As [`Built::aggregate`]; a device that fails.
+    pub fn aggregate_on(
+        &self,
+        updates: &[Update<'_>],
+        inputs: &Inputs,
+        device: &dyn Tensors,
+    ) -> Result<Option<Outcome>> {
+        let problem = |problem: String| Error::Aggregation {
+            rule: self.name,
+            problem,
+        };
+        let Some(form) = self.rule.device_form() else {
+            return Ok(None);
+        };
+        check(updates).map_err(problem)?;
+        check_values(updates).map_err(problem)?;
+        let found = form.aggregate_on(updates, inputs, device);
+        let found = found.map_err(problem)?;
+        Ok(found.filter(|outcome| columns::all_finite(&outcome.delta)))
     }
 
     /// The rule for updates that come one after another, `width` values each; none where it needs all of them
@@ -342,6 +393,17 @@ pub(crate) fn chosen_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
         }
     });
     sum
+}
+
+/// The mean of the chosen updates, on a device.
+pub(crate) fn mean_on(
+    updates: &[Update<'_>],
+    chosen: &[usize],
+    device: &dyn Tensors,
+) -> Found<Outcome> {
+    let weights = uniform(updates.len(), chosen);
+    let delta = device.weighted_sum(&rows(updates), &weights)?;
+    Ok(delta.map(|delta| Outcome { delta, weights }))
 }
 
 /// Equal weights over the chosen updates, 0 elsewhere.

@@ -19,8 +19,8 @@ use super::definition::{Definition, Parameter, Parameters};
 use super::{ALL, Built, rule};
 use crate::error::{Error, Result, unknown_key};
 
-/// Key of the expected attackers.
-const EXPECTED: &str = "expected_malicious";
+/// Keys that are not a rule's: the expected attackers, and whether the device aggregates.
+const OWN: [&str; 2] = ["expected_malicious", "device"];
 
 /// Settings of the aggregation rules. Two are equal when every parameter has the same value in both,
 /// written out or not.
@@ -31,6 +31,9 @@ pub struct AggregationConfig {
     /// rounded (`sampled * malicious / clients`), at least 1 where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_malicious: Option<usize>,
+    /// Whether the run's device aggregates, by the rules' tensor code.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub device: bool,
     // Sections and flat keys as the file has them. A run's report shows them so, and an auditor makes
     // that report again: it must not change when a rule is added.
     #[serde(flatten)]
@@ -40,6 +43,7 @@ pub struct AggregationConfig {
 impl PartialEq for AggregationConfig {
     fn eq(&self, other: &Self) -> bool {
         self.expected_malicious == other.expected_malicious
+            && self.device == other.device
             && self.written_out().given == other.written_out().given
     }
 }
@@ -104,6 +108,26 @@ impl AggregationConfig {
         Ok(definition.warning(&self.checked(definition)?, updates, malicious))
     }
 
+    /// Why the device cannot aggregate by the rule of that name; none where it can, or need not.
+    ///
+    /// # Errors
+    /// As [`AggregationConfig::rule`].
+    pub fn off_device(&self, name: &str) -> Result<Option<String>> {
+        if !self.device || self.rule(name)?.has_device_form() {
+            return Ok(None);
+        }
+        let mut names = Vec::new();
+        for definition in ALL {
+            if self.rule(definition.name)?.has_device_form() {
+                names.push(definition.name);
+            }
+        }
+        Ok(Some(format!(
+            "rule `{name}` has no form for a device; {} have one",
+            names.join(", ")
+        )))
+    }
+
     /// The parameters of the rule of that name.
     ///
     /// # Errors
@@ -136,7 +160,7 @@ impl AggregationConfig {
                     let names = taking.map(|definition| definition.name);
                     return Err(BadParameter::new(
                         key,
-                        unknown_key(key, [EXPECTED].into_iter().chain(names)),
+                        unknown_key(key, OWN.into_iter().chain(names)),
                     ));
                 }
             }
@@ -167,6 +191,7 @@ impl AggregationConfig {
         let taking = ALL.iter().filter(|rule| !rule.parameters.is_empty());
         AggregationConfig {
             expected_malicious: self.expected_malicious,
+            device: self.device,
             given: taking.map(section).collect(),
         }
     }
@@ -268,6 +293,24 @@ mod tests {
         assert_eq!(written["residual"]["lambda"], 3.0);
         let taking = ALL.iter().filter(|rule| !rule.parameters.is_empty());
         assert_eq!(written.as_object().unwrap().len(), taking.count());
+    }
+
+    #[test]
+    fn a_device_is_written_where_it_is_asked_for_alone() {
+        let (on, off) = (read("device = true\n"), AggregationConfig::default());
+        on.validate().unwrap();
+        assert_ne!(on, off);
+        let written = |config: &AggregationConfig| serde_json::to_value(config.written_out());
+        assert_eq!(written(&on).unwrap()["device"], true);
+        assert!(written(&off).unwrap().get("device").is_none());
+        for rule in ["fedavg", "median", "trimmed-mean", "krum", "dnc"] {
+            assert_eq!(on.off_device(rule).unwrap(), None);
+        }
+        assert_eq!(off.off_device("bulyan").unwrap(), None);
+        assert_eq!(
+            on.off_device("bulyan").unwrap().unwrap(),
+            "rule `bulyan` has no form for a device; fedavg, median, trimmed-mean, krum, dnc have one"
+        );
     }
 
     #[test]

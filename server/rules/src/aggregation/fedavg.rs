@@ -1,8 +1,9 @@
 //! FedAvg: the mean weighted by the number of local examples (McMahan et al. 2017).
 
 use super::definition::Definition;
+use super::device::{Found, Tensors};
 use super::stream::Sum;
-use super::{Inputs, Outcome, Rule, Update, weighted_sum};
+use super::{DeviceForm, Inputs, Outcome, Rule, Update, rows, weighted_sum};
 
 /// Definition of the rule.
 pub const DEFINITION: Definition = Definition {
@@ -21,12 +22,15 @@ pub struct FedAvg;
 
 impl Rule for FedAvg {
     fn aggregate(&self, updates: &[Update<'_>], _inputs: &Inputs) -> Outcome {
-        let total: f64 = updates.iter().map(|update| update.weight).sum();
-        let weights: Vec<f64> = updates.iter().map(|update| update.weight / total).collect();
+        let weights = shares(updates);
         Outcome {
             delta: weighted_sum(updates, &weights),
             weights,
         }
+    }
+
+    fn device_form(&self) -> Option<&dyn DeviceForm> {
+        Some(self)
     }
 
     fn sum(&self, weights: &[f64]) -> Option<Sum> {
@@ -42,6 +46,25 @@ impl Rule for FedAvg {
     fn shows_bad_values(&self) -> bool {
         true
     }
+}
+
+impl DeviceForm for FedAvg {
+    fn aggregate_on(
+        &self,
+        updates: &[Update<'_>],
+        _inputs: &Inputs,
+        device: &dyn Tensors,
+    ) -> Found<Outcome> {
+        let weights = shares(updates);
+        let delta = device.weighted_sum(&rows(updates), &weights)?;
+        Ok(delta.map(|delta| Outcome { delta, weights }))
+    }
+}
+
+/// Each update's share of the examples.
+fn shares(updates: &[Update<'_>]) -> Vec<f64> {
+    let total: f64 = updates.iter().map(|update| update.weight).sum();
+    updates.iter().map(|update| update.weight / total).collect()
 }
 
 #[cfg(test)]

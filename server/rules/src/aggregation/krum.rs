@@ -6,8 +6,9 @@
 //! n - m - 2 nearest others; the result is its update.
 
 use super::definition::{Bound, Definition};
+use super::device::{Found, Near, Tensors};
 use super::nearest::{decide, surely_less};
-use super::{Inputs, Outcome, Rule, Update, chosen_sum, uniform};
+use super::{DeviceForm, Inputs, Outcome, Rule, Update, chosen_sum, mean_on, rows, uniform};
 
 /// Bound of Krum and of what builds on its scores (Blanchard et al. 2017, proposition 1).
 pub(super) const BOUND: Bound = Bound {
@@ -52,18 +53,44 @@ pub struct KrumOriginal;
 
 impl Rule for Krum {
     fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Outcome {
-        let size = updates
-            .len()
-            .saturating_sub(inputs.expected_malicious)
-            .max(self.least);
+        let size = self.size(updates, inputs);
         mean_of(
             updates,
             decide(updates, |distances, error| tightest(distances, size, error)),
         )
     }
 
+    fn device_form(&self) -> Option<&dyn DeviceForm> {
+        Some(self)
+    }
+
     fn shows_bad_values(&self) -> bool {
         true
+    }
+}
+
+impl Krum {
+    /// Updates of a neighbourhood.
+    fn size(&self, updates: &[Update<'_>], inputs: &Inputs) -> usize {
+        let honest = updates.len().saturating_sub(inputs.expected_malicious);
+        honest.max(self.least)
+    }
+}
+
+impl DeviceForm for Krum {
+    fn aggregate_on(
+        &self,
+        updates: &[Update<'_>],
+        inputs: &Inputs,
+        device: &dyn Tensors,
+    ) -> Found<Outcome> {
+        let Some(Near { values, error }) = device.distances(&rows(updates))? else {
+            return Ok(None);
+        };
+        match tightest(&values, self.size(updates, inputs), error) {
+            Some(chosen) => mean_on(updates, &chosen, device),
+            None => Ok(None),
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The coordinate-wise median: the lower of the two middle values when their number is even, as
 //! `torch.median` has it (PAPER, "Baseline aggregation rules").
 
-use fedseal_kernels::columns;
+use fedseal_kernels::columns::{self, Ranked};
 
 use super::definition::{Definition, HALF};
-use super::{Inputs, Outcome, Rule, Update, rows};
+use super::device::{Found, Tensors};
+use super::{DeviceForm, Inputs, Outcome, Rule, Update, rows};
 
 /// Definition of the rule.
 pub const DEFINITION: Definition = Definition {
@@ -23,24 +24,43 @@ pub struct Median;
 
 impl Rule for Median {
     fn aggregate(&self, updates: &[Update<'_>], _inputs: &Inputs) -> Outcome {
-        let ranked = columns::lower_median(&rows(updates));
-        let length = ranked.values.len();
-        let weights = match length {
-            0 => vec![1.0 / updates.len() as f64; updates.len()],
-            // Of equal values the earlier client's counts, so that who decided is a function of the input.
-            length => {
-                let counted = ranked.counted.iter();
-                counted.map(|count| *count as f64 / length as f64).collect()
-            }
-        };
-        Outcome {
-            delta: ranked.values,
-            weights,
-        }
+        outcome(columns::lower_median(&rows(updates)))
+    }
+
+    fn device_form(&self) -> Option<&dyn DeviceForm> {
+        Some(self)
     }
 
     fn shows_bad_values(&self) -> bool {
         true
+    }
+}
+
+impl DeviceForm for Median {
+    fn aggregate_on(
+        &self,
+        updates: &[Update<'_>],
+        _inputs: &Inputs,
+        device: &dyn Tensors,
+    ) -> Found<Outcome> {
+        Ok(device.lower_median(&rows(updates))?.map(outcome))
+    }
+}
+
+/// Medians with each update's share of the columns.
+fn outcome(ranked: Ranked) -> Outcome {
+    let n = ranked.counted.len();
+    let weights = match ranked.values.len() {
+        0 => vec![1.0 / n as f64; n],
+        // Of equal values the earlier client's counts, so that who decided is a function of the input.
+        length => {
+            let counted = ranked.counted.iter();
+            counted.map(|count| *count as f64 / length as f64).collect()
+        }
+    };
+    Outcome {
+        delta: ranked.values,
+        weights,
     }
 }
 

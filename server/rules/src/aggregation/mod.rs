@@ -13,6 +13,7 @@ pub mod centred_clipping;
 pub mod clipped_clustering;
 mod config;
 pub mod definition;
+pub mod device;
 pub mod dnc;
 mod factors;
 pub mod fedavg;
@@ -35,8 +36,8 @@ pub mod spectral;
 pub mod stream;
 pub mod trimmed_mean;
 
-pub use apply::{Built, Inputs, Rule, Update};
-pub(crate) use apply::{chosen_sum, rows, uniform, weighted_sum};
+pub use apply::{Built, DeviceForm, Inputs, Rule, Update};
+pub(crate) use apply::{chosen_sum, mean_on, rows, uniform, weighted_sum};
 pub use config::{AggregationConfig, BadParameter};
 use definition::Definition;
 pub use outcome::Outcome;
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn every_definition_is_one_of_its_kind() {
-        let mut keys = vec!["expected_malicious"];
+        let mut keys = vec!["expected_malicious", "device"];
         for definition in ALL {
             keys.push(definition.name);
             for parameter in definition.parameters {

@@ -1,10 +1,11 @@
 //! The coordinate-wise trimmed mean (Yin et al. 2018): drop the lowest and the highest values, the
 //! mean of the rest; the reference drops one on each side.
 
-use fedseal_kernels::columns;
+use fedseal_kernels::columns::{self, Ranked};
 
 use super::definition::{Bound, Definition, Parameter, Takes};
-use super::{Inputs, Outcome, Rule, Update, rows};
+use super::device::{Found, Tensors};
+use super::{DeviceForm, Inputs, Outcome, Rule, Update, rows};
 
 /// Every attacker's value can be trimmed away, and a value is left (Yin et al. 2018, theorem 4).
 const TRIMMED: Bound = Bound {
@@ -48,29 +49,56 @@ pub struct TrimmedMean {
 
 impl Rule for TrimmedMean {
     fn aggregate(&self, updates: &[Update<'_>], _inputs: &Inputs) -> Outcome {
-        let n = updates.len();
-        // With fewer than 2 * trim + 1 updates something must be left: trim as many as leave one.
-        let trim = self.trim.min(n.saturating_sub(1) / 2);
-        let kept = n - 2 * trim;
-        let ranked = columns::trimmed_mean(&rows(updates), trim);
-        let length = ranked.values.len();
-        let weights = match length {
-            0 => vec![1.0 / n as f64; n],
-            length => {
-                let counted = ranked.counted.iter();
-                counted
-                    .map(|count| *count as f64 / (length * kept) as f64)
-                    .collect()
-            }
-        };
-        Outcome {
-            delta: ranked.values,
-            weights,
-        }
+        let trim = self.trimmed(updates.len());
+        outcome(columns::trimmed_mean(&rows(updates), trim), trim)
+    }
+
+    fn device_form(&self) -> Option<&dyn DeviceForm> {
+        Some(self)
     }
 
     fn shows_bad_values(&self) -> bool {
         true
+    }
+}
+
+impl DeviceForm for TrimmedMean {
+    fn aggregate_on(
+        &self,
+        updates: &[Update<'_>],
+        _inputs: &Inputs,
+        device: &dyn Tensors,
+    ) -> Found<Outcome> {
+        let trim = self.trimmed(updates.len());
+        let ranked = device.trimmed_mean(&rows(updates), trim)?;
+        Ok(ranked.map(|ranked| outcome(ranked, trim)))
+    }
+}
+
+impl TrimmedMean {
+    /// Values that are dropped at either end, of `n`. With fewer than 2 * trim + 1 updates something must be
+    /// left: as many as leave one.
+    fn trimmed(&self, n: usize) -> usize {
+        self.trim.min(n.saturating_sub(1) / 2)
+    }
+}
+
+/// Means with each update's share of the values that were left.
+fn outcome(ranked: Ranked, trim: usize) -> Outcome {
+    let n = ranked.counted.len();
+    let kept = n - 2 * trim;
+    let weights = match ranked.values.len() {
+        0 => vec![1.0 / n as f64; n],
+        length => {
+            let counted = ranked.counted.iter();
+            counted
+                .map(|count| *count as f64 / (length * kept) as f64)
+                .collect()
+        }
+    };
+    Outcome {
+        delta: ranked.values,
+        weights,
     }
 }
 

@@ -32,6 +32,14 @@ pub const SAFETY_EXAMPLES: Number =
 pub const HELPFUL_EXAMPLES: Number =
     Number::whole("helpful_examples", "helpful pairs", 600.0, (0.0, MOST));
 
+/// Optimiser steps of a repair that tunes towards the aligned adapter.
+pub const REPAIR_STEPS: Number = Number::whole(
+    "repair_steps",
+    "optimiser steps of the repair",
+    100.0,
+    (1.0, MOST),
+);
+
 /// Least cosine of a matrix's change and its projection at which the change is kept.
 pub const fn tau(default: f64) -> Number {
     Number {
@@ -45,7 +53,18 @@ pub const fn tau(default: f64) -> Number {
 
 /// Checks that the pairs passed the filters and are no more than may be tried. The tuning is for a replay.
 pub(super) fn audit(case: &Case<'_>, data: &DefenceData, repaired: &Adapter) -> Result<(), String> {
-    if !data.has(&["safety_tried", "helpful_tried"], &["safety", "helpful"]) {
+    audit_with(case, data, repaired, &[])
+}
+
+/// As [`audit`], of data that have further lists.
+pub(super) fn audit_with(
+    case: &Case<'_>,
+    data: &DefenceData,
+    repaired: &Adapter,
+    further: &[&str],
+) -> Result<(), String> {
+    let lists = [&["safety", "helpful"][..], further].concat();
+    if !data.has(&["safety_tried", "helpful_tried"], &lists) {
         return Err("has other counts or lists than this repair".into());
     }
     if !repaired.same_shape(case.attacked) {

@@ -5,7 +5,9 @@
 //! has its executing half in `server/federation/src/defence`.
 
 pub mod aligned;
+pub mod anchor;
 pub mod averaged;
+pub mod deep_tokens;
 pub mod definition;
 pub mod lisa;
 pub mod noise;
@@ -39,6 +41,8 @@ pub const ALL: &[&Definition] = &[
     &peft::LAYER_NORM_DEFINITION,
     &preserving::DEFINITION,
     &averaged::DEFINITION,
+    &anchor::DEFINITION,
+    &deep_tokens::DEFINITION,
     &restart::DEFINITION,
     &safe_lora::DEFINITION,
     &safe_merge::DEFINITION,

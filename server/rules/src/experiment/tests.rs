@@ -415,6 +415,19 @@ fn errors_about_a_rules_section_name_line_and_key() {
             ],
         ),
         ("aggregation = 3\n", &["x.toml:1", "expected a table"]),
+        (
+            "arms = [\"clean\", \"bulyan\"]\n[aggregation]\ndevice = true\n",
+            &[
+                "x.toml:3",
+                "`aggregation.device`",
+                "arm `bulyan`: rule `bulyan` has no form for a device",
+                "fedavg, median, trimmed-mean, krum, dnc have one",
+            ],
+        ),
+        (
+            "[aggregation]\ndevice = \"wgpu\"\n",
+            &["x.toml:2", "`aggregation.device`", "true or false"],
+        ),
     ] {
         let error = error(text);
         for part in parts {

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use super::locate::Located;
 use super::{Experiment, own};
 use crate::aggregation;
-use crate::arms::{self, ArmConfig};
+use crate::arms::{self, ArmConfig, Kind};
 use crate::error::Result;
 use crate::site::SiteRules;
 
@@ -28,6 +28,7 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
     e.lora.check(at)?;
     e.attack.check(e.federation.malicious, at)?;
     e.aggregation.check(at)?;
+    device(e, at)?;
     e.server.check(at)?;
     e.defence.check(at)?;
     e.evaluation
@@ -77,6 +78,18 @@ fn arms(e: &Experiment, at: &Located<'_>) -> Result<()> {
         own_arm(e, name, own, at)?;
     }
     e.all_arms().map(drop).map_err(named)
+}
+
+/// Checks that the device can aggregate in every arm, where it is to.
+fn device(e: &Experiment, at: &Located<'_>) -> Result<()> {
+    let arms = e.all_arms()?;
+    for arm in arms.iter().filter(|arm| arm.kind == Kind::Federated) {
+        if let Some(problem) = e.aggregation.off_device(arm.rule)? {
+            let problem = format!("arm `{}`: {problem}", arm.id);
+            return Err(at.error("aggregation.device", problem));
+        }
+    }
+    Ok(())
 }
 
 fn own_arm(e: &Experiment, name: &str, own: &ArmConfig, at: &Located<'_>) -> Result<()> {

@@ -1,5 +1,7 @@
 //! The gradient of a batch: parts of examples without padding, their losses, the backward pass.
 
+pub(crate) mod anchored;
+pub(crate) mod constrained;
 mod direct;
 mod packed;
 pub(crate) mod tapped;

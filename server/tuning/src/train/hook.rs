@@ -4,6 +4,8 @@
 //! A training without a hook does what it did before there were any, with the same bits. With one, passes
 //! that look at activations run in tensors; the others are those of a plain step.
 
+mod anchor;
+mod deep_tokens;
 mod ema;
 mod panacea;
 mod vaccine;
@@ -13,10 +15,14 @@ use crate::{
     adapter::lora::Place,
     train::gradient::{
         self, BatchGradients,
+        anchored::{Anchored, anchored_gradients},
+        constrained::{Weigh, constrained_gradients},
         tapped::{Activations, Tap, tapped_gradients},
     },
 };
 
+pub use anchor::Anchor;
+pub use deep_tokens::{DeepTokens, Recovery};
 pub use ema::Ema;
 pub use panacea::Panacea;
 pub use vaccine::Vaccine;
@@ -106,6 +112,35 @@ impl Passes<'_> {
             self.step as u64,
             tap,
         )
+    }
+
+    /// The hidden state of a prompt's last token under a reference, for [`pull`](Self::pull). The prompt is
+    /// in the model's template.
+    fn anchored(&self, reference: &Adapter, prompt: &str) -> Result<Anchored, TuningError> {
+        let ids = self.model.encode_prompt(prompt)?;
+        Anchored::at(self.model, reference, ids)
+    }
+
+    /// The gradient of the distance between an adapter's hidden states and the anchored ones.
+    fn pull(&self, adapter: &Adapter, anchors: &[Anchored]) -> Result<BatchGradients, TuningError> {
+        anchored_gradients(self.model, adapter, anchors, self.step as u64)
+    }
+
+    /// As [`plain`](Self::plain), of tokens that count by weights: of an adapter, held to a reference.
+    fn constrained(
+        &self,
+        adapters: [&Adapter; 2],
+        batch: &[Tokens],
+        weigh: Weigh<'_>,
+    ) -> Result<BatchGradients, TuningError> {
+        let step = self.step as u64;
+        constrained_gradients(self.model, adapters, batch, self.config, step, weigh)
+    }
+
+    /// Most tokens of an example.
+    fn positions(&self) -> usize {
+        let most = self.model.config().max_positions;
+        self.config.max_length.min(most)
     }
 
     /// Tokens of an example, cut to the training's lengths.

@@ -170,6 +170,7 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
             rule: "fedavg".into(),
             weights: vec![("client-03".into(), 0.25)],
             global: some,
+            device: None,
         },
     ];
     if state == "finished" {

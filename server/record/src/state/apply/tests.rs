@@ -57,6 +57,7 @@ fn aggregated(clients: &[&str]) -> Record {
             .map(|name| (ClientId::from(*name), 1.0))
             .collect(),
         global: digest("next"),
+        device: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf};
 
 use serde::Deserialize;
 
-use super::{Ema, Panacea, Passes, StepHook, Vaccine};
+use super::{Anchor, DeepTokens, Ema, Panacea, Passes, Recovery, StepHook, Vaccine};
 use crate::{
     Adapter, AdapterConfig, Example, Model, ModelOptions, TrainConfig, Trainer,
     train::gradient::ByName,
@@ -237,4 +237,143 @@ fn an_average_keeps_its_share_of_the_weights_before() {
     // Without a step it is what it began with.
     let still = Ema::new(0.75).release(&passes, start.clone());
     assert_eq!(still.expect("an adapter").digest(), start.digest());
+}
+
+/// Central difference of a loss along a gradient, and the gradient's squared length, which it has to be.
+fn along(start: &Adapter, gradient: &ByName, loss: impl Fn(&Adapter) -> f64) -> [f64; 2] {
+    let mut direction = start.scale(0.0);
+    for (name, values) in gradient {
+        direction.tensors.get_mut(name).expect("the tensor").data = values.clone();
+    }
+    let square = direction.norm_l2().powi(2);
+    let step = 1e-2 / square.sqrt();
+    let at = |by: f64| loss(&start.add_scaled(&direction, by as f32).expect("one shape"));
+    [(at(step) - at(-step)) / (2.0 * step), square]
+}
+
+#[test]
+fn an_anchor_s_gradient_is_that_of_its_distance() {
+    let Setting {
+        model,
+        start,
+        config,
+    } = setting();
+    let passes = Passes {
+        model: &model,
+        config: &config,
+        step: 0,
+    };
+    let batch = [passes.encode(&task()).expect("tokens")];
+    let plain = passes.plain(&start, &batch).expect("a gradient");
+    let (prompts, reference) = (["the cat", "where is the dog 42?"], start.scale(1.5));
+    let anchors = prompts.map(|prompt| passes.anchored(&reference, prompt).expect("a state"));
+    let pull = passes.pull(&start, &anchors).expect("a gradient");
+    assert!(pull.loss > 0.0);
+    let distance = |at: &Adapter| f64::from(passes.pull(at, &anchors).expect("a distance").loss);
+    let [found, expected] = along(&start, &pull.sums, distance);
+    assert!(
+        (found - expected).abs() < 0.02 * expected,
+        "{found} and {expected}"
+    );
+    // The step's gradient is the batch's and a multiple of it.
+    let mut anchor = Anchor::new(reference, prompts.map(String::from).to_vec(), 0.25);
+    let whole = anchor
+        .gradient(&passes, &start, &batch)
+        .expect("a gradient");
+    assert!((whole.loss - plain.loss - 0.25 * pull.loss).abs() < 1e-5);
+    let mut sum = plain.sums.clone();
+    for (name, values) in &mut sum {
+        for (value, pull) in values.iter_mut().zip(&pull.sums[name]) {
+            *value += 0.25 * pull;
+        }
+    }
+    assert!(apart(&whole.sums, &sum) < 1e-5);
+    // At the reference itself nothing is drawn.
+    let mut still = Anchor::new(start.clone(), vec!["the cat".into()], 1.0);
+    let still = still.gradient(&passes, &start, &batch).expect("a gradient");
+    assert!(apart(&still.sums, &plain.sums) < 1e-5);
+}
+
+#[test]
+fn a_constrained_gradient_is_that_of_its_objective() {
+    let Setting {
+        model,
+        start,
+        config,
+    } = setting();
+    let passes = Passes {
+        model: &model,
+        config: &config,
+        step: 0,
+    };
+    let batch = [task(), harmful()].map(|one| passes.encode(&one).expect("tokens"));
+    let reference = start.scale(1.5);
+    // Without a constraint it is the plain gradient.
+    let adapters = [&start, &reference];
+    let free = passes.constrained(adapters, &batch, &|_, _, _| 1.0);
+    let free = free.expect("a gradient");
+    let plain = passes.plain(&start, &batch).expect("a gradient");
+    assert!((free.loss - plain.loss).abs() < 1e-4, "{}", free.loss);
+    assert!(apart(&free.sums, &plain.sums) < 1e-4);
+    // The objective of one token: -(2 / beta) log sigmoid(beta (log p - log q)).
+    let beta = |place: usize| 0.5 + place as f64;
+    let weigh =
+        |place: usize, own: f64, theirs: f64| 2.0 / (1.0 + (beta(place) * (own - theirs)).exp());
+    let found = passes.constrained(adapters, &batch, &weigh);
+    let found = found.expect("a gradient");
+    let counted: usize = batch.iter().map(crate::Tokens::response_len).sum();
+    let objective = |at: &Adapter| {
+        let sum = std::cell::Cell::new(0.0);
+        let seen = |place: usize, own: f64, theirs: f64| {
+            let beta = beta(place);
+            let softplus = (-beta * (own - theirs)).exp().ln_1p();
+            sum.set(sum.get() + 2.0 / beta * softplus);
+            1.0
+        };
+        passes
+            .constrained([at, &reference], &batch, &seen)
+            .expect("a pass");
+        sum.get() / counted as f64
+    };
+    let [numeric, expected] = along(&start, &found.sums, objective);
+    assert!(
+        (numeric - expected).abs() < 0.02 * expected,
+        "{numeric} and {expected}"
+    );
+}
+
+#[test]
+fn deep_tokens_learn_from_their_batch_and_from_as_many_recoveries() {
+    let Setting {
+        model,
+        start,
+        config,
+    } = setting();
+    let passes = Passes {
+        model: &model,
+        config: &config,
+        step: 0,
+    };
+    let batch = [passes.encode(&task()).expect("tokens")];
+    let recovery = Recovery {
+        harmful: harmful(),
+        refusal: "the cat sat".into(),
+    };
+    let refused = Example::new(harmful().prompt, "the cat sat");
+    let both = [batch[0].clone(), passes.encode(&refused).expect("tokens")];
+    // Without given tokens and at the reference it is the plain gradient of both.
+    let mut deep = DeepTokens::new(start.clone(), 0, [0.5, 2.0, 0.1], vec![recovery.clone()]);
+    let found = deep.gradient(&passes, &start, &batch).expect("a gradient");
+    let plain = passes.plain(&start, &both).expect("a gradient");
+    assert!(apart(&found.sums, &plain.sums) < 1e-4);
+    // With them some steps are others.
+    let mut deep = DeepTokens::new(start.clone(), 4, [0.5, 2.0, 0.1], vec![recovery]);
+    let mut gradient = || deep.gradient(&passes, &start, &batch).expect("a gradient");
+    let losses: Vec<f32> = (0..12).map(|_| gradient().loss).collect();
+    let plain = losses
+        .iter()
+        .filter(|loss| (*loss - plain.loss).abs() < 1e-4);
+    assert!((1..12).contains(&plain.count()), "{losses:?}");
+    let mut none = DeepTokens::new(start.clone(), 4, [0.5, 2.0, 0.1], Vec::new());
+    assert!(none.gradient(&passes, &start, &batch).is_err());
 }
