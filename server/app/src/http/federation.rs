@@ -110,7 +110,7 @@ async fn next(State(all): Server, Path(name): Path<String>, request: Request) ->
         tokio::pin!(changed);
         // From here on no change is missed.
         changed.as_mut().enable();
-        let phase = all.view(&name)?.phase;
+        let phase = all.phase(&name)?;
         let gathering = all.gathering(&name);
         if let Some(gathering) = &gathering
             && let Some(job) = gathering.offer(&key).map_err(refusal)?
@@ -233,7 +233,7 @@ async fn cosign(
             .cosign(&name, &begun.log, key, &note)
             .map_err(refusal)?;
         // A log that is still open has its lines attached when it is closed.
-        if all.view(&name)?.phase == Phase::Finished {
+        if all.phase(&name)? == Phase::Finished {
             all.attach(&name, Some(&key));
         }
         Ok(StatusCode::NO_CONTENT.into_response())

@@ -2,7 +2,7 @@
 //! them.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -17,7 +17,7 @@ use fedseal_client_sdk::http_signature::{Known, Role, Signed};
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::tlog::{KeyKind, VerifierKey};
 use fedseal_federation::Error;
-use fedseal_federation::coordinator::books::{Books, Federation};
+use fedseal_federation::coordinator::books::{Books, Standing};
 use fedseal_federation::coordinator::commands::perform;
 use fedseal_federation::coordinator::ended::Ended;
 use fedseal_federation::protocol::{Command, MOST_REQUEST, MOST_UPDATE};
@@ -27,7 +27,6 @@ use fedseal_record::rundir::RunDir;
 use fedseal_rules::lifecycle::Phase;
 use tokio::sync::Notify;
 
-use super::files;
 use super::rates::Rate;
 use super::refusal::{Answer, Refusal};
 use super::shares::{Peer, Share, Shares};
@@ -53,24 +52,12 @@ pub(crate) struct Federations {
     /// Bytes of requests that are in memory.
     bodies: Arc<Shares>,
     running: Mutex<HashMap<String, Arc<Gathering>>>,
-    /// State of each federation that was asked about, with the file that it was read from as it was then.
-    views: Mutex<HashMap<String, (files::Stamp, Arc<View>)>>,
     /// Each federation's run, once it was asked for.
     begun: Mutex<HashMap<String, Arc<Begun>>>,
     /// Federations that are over, once a node asked for a blob of theirs.
     ended: Mutex<HashMap<String, Arc<Ended>>>,
     /// Woken when there may be a job for some node, or a state has changed.
     pub(crate) changed: Arc<Notify>,
-}
-
-/// State of a federation, as far as requests of nodes are held against it.
-pub(super) struct View {
-    /// Its state.
-    pub(super) phase: Phase,
-    /// Keys of its nodes, but for those that were given up.
-    keys: BTreeSet<PublicKey>,
-    /// Keys that were given up, with the reasons.
-    revoked: BTreeMap<PublicKey, String>,
 }
 
 /// A run that was begun.
@@ -102,7 +89,6 @@ impl Federations {
             enrolments: Signatures::new(names, true, rate),
             bodies: Shares::new(BODIES, BODIES_OF_ADDRESS),
             running: Mutex::default(),
-            views: Mutex::default(),
             begun: Mutex::default(),
             ended: Mutex::default(),
             changed: Arc::new(Notify::new()),
@@ -143,39 +129,9 @@ impl Federations {
         })
     }
 
-    /// Where a federation stands, by its books; they are read again when they change.
-    pub(crate) fn phase(&self, name: &str) -> fedseal_federation::Result<Phase> {
-        Ok(self.viewed(name)?.phase)
-    }
-
-    pub(super) fn view(&self, name: &str) -> Answer<Arc<View>> {
-        self.viewed(name).map_err(refusal)
-    }
-
-    fn viewed(&self, name: &str) -> fedseal_federation::Result<Arc<View>> {
-        let stamp = files::Stamp::at(&self.books.stamp(name)?);
-        if let Some((of, view)) = lock(&self.views).get(name)
-            && stamp.as_ref() == Some(of)
-        {
-            return Ok(view.clone());
-        }
-        let Federation { phase, members, .. } = self.books.read(name)?;
-        let (mut keys, mut revoked) = (BTreeSet::new(), BTreeMap::new());
-        for joined in members.into_values() {
-            match joined.revoked {
-                None => drop(keys.insert(joined.member.key)),
-                Some(reason) => drop(revoked.insert(joined.member.key, reason)),
-            }
-        }
-        let view = Arc::new(View {
-            phase,
-            keys,
-            revoked,
-        });
-        if let Some(stamp) = stamp {
-            lock(&self.views).insert(name.to_owned(), (stamp, view.clone()));
-        }
-        Ok(view)
+    /// Where a federation stands, for an answer to a node.
+    pub(super) fn phase(&self, name: &str) -> Answer<Phase> {
+        self.books.phase(name).map_err(refusal)
     }
 
     /// A federation's run, where it was begun; its plan does not change.
@@ -197,7 +153,7 @@ impl Federations {
 
     /// A blob that nodes of a federation may fetch now.
     pub(super) fn blob(&self, name: &str, digest: &Digest) -> Answer<Arc<OpenBlob>> {
-        if self.gathering(name).is_some() || self.view(name)?.phase != Phase::Finished {
+        if self.gathering(name).is_some() || self.phase(name)? != Phase::Finished {
             return self.gathering_now(name)?.blob(digest).map_err(refusal);
         }
         let known = lock(&self.ended).get(name).cloned();
@@ -214,8 +170,8 @@ impl Federations {
 
     /// Tells a run of nodes whose keys were given up.
     pub(crate) fn pass_revoked(&self, name: &str) {
-        if let (Some(gathering), Ok(view)) = (self.gathering(name), self.viewed(name)) {
-            for (key, reason) in &view.revoked {
+        if let (Some(gathering), Ok(revoked)) = (self.gathering(name), self.books.revoked(name)) {
+            for (key, reason) in &revoked {
                 gathering.revoke(key, reason);
             }
         }
@@ -314,16 +270,19 @@ fn sender(all: &Federations, name: &str, head: &Parts, body: bool, anyone: bool)
     // place among those of nodes.
     let known = |keyid: &str| {
         let key: PublicKey = keyid.parse().ok()?;
-        let member = || -> Answer<bool> { Ok(anyone || all.view(name)?.keys.contains(&key)) };
-        match member() {
-            Ok(true) => {
+        let standing = match anyone {
+            true => Ok(Standing::Node),
+            false => all.books.standing(name, &key),
+        };
+        match standing {
+            Ok(Standing::Node) => {
                 return Some(Known {
                     key,
                     roles: vec![Role::Node],
                 });
             }
-            Ok(false) => refused.set(Some(foreign(all, name, &key))),
-            Err(refusal) => refused.set(Some(refusal)),
+            Ok(other) => refused.set(Some(foreign(all, name, &key, other))),
+            Err(error) => refused.set(Some(refusal(error))),
         }
         None
     };
@@ -346,12 +305,10 @@ fn sender(all: &Federations, name: &str, head: &Parts, body: bool, anyone: bool)
 }
 
 /// Refusal of a key that is no node's now.
-fn foreign(all: &Federations, name: &str, key: &PublicKey) -> Refusal {
+fn foreign(all: &Federations, name: &str, key: &PublicKey, standing: Standing) -> Refusal {
     let who = key.to_string();
-    if let Ok(view) = all.viewed(name)
-        && let Some(reason) = view.revoked.get(key)
-    {
-        all.books.refusal(name, "revoked", &who, reason);
+    if let Standing::Revoked(reason) = standing {
+        all.books.refusal(name, "revoked", &who, &reason);
         return Refusal::new(
             StatusCode::GONE,
             "The node's key was revoked.",

@@ -76,7 +76,7 @@ fn enrol(home: &Path, count: usize) {
         };
         state.members.insert(format!("node-{number:05}"), joined);
     }
-    let path = books.stamp("fed").unwrap();
+    let path = home.join("books/fed/state.json");
     fs::write(path, canonical::to_vec(&state).unwrap()).unwrap();
 }
 

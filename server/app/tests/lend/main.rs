@@ -88,9 +88,7 @@ impl Started {
     fn tells(&mut self, words: &str) -> String {
         wait(&self.told, words)
     }
-}
 
-impl Started {
     /// Kills it (SIGKILL) where it is at work, and says whether it was. One that had ended by itself had no failure.
     fn kill(mut self) -> bool {
         match self.child.try_wait().unwrap() {
