@@ -32,6 +32,12 @@ pub fn prefix(version: u32) -> String {
     format!("/federation/v{version}")
 }
 
+/// Seconds without a question for work after which a node counts as late. One that trains asks when it is done; the
+/// marks that outlive a server are as of a minute.
+pub const LATE: u64 = 90;
+/// Seconds without a question for work after which a node counts as silent.
+pub const SILENT: u64 = 300;
+
 /// Shards of one node, at most.
 pub const MOST_SHARDS: usize = 100;
 /// Longest text of site rules, bytes.
@@ -261,8 +267,14 @@ pub struct NodeStatus {
     pub examples: u32,
     /// When it enrolled, RFC 3339, UTC.
     pub enrolled: String,
+    /// Health of its node.
+    pub health: Health,
     /// Seconds since its node asked for work, as of a minute where the server does not answer; none: never.
     pub asked: Option<u64>,
+    /// What its node told when it asked last.
+    pub contact: Option<Contact>,
+    /// How its node's jobs ended, as the server counted them by the run's log; none before the first round.
+    pub jobs: Option<Jobs>,
     /// Entries of the log that its node has cosigned.
     pub cosigned: Option<u64>,
     /// Why its node's key was revoked, where it was.
@@ -270,10 +282,79 @@ pub struct NodeStatus {
     pub revoked: Option<String>,
 }
 
+/// Health of a node, by when it asked for work last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    /// Within [`LATE`] seconds.
+    Fresh,
+    /// Within [`SILENT`] seconds.
+    Late,
+    /// Longer ago, or never.
+    Silent,
+    /// Its key was given up.
+    Revoked,
+}
+
+impl Health {
+    /// Health of a node that asked so many seconds ago, or never.
+    pub fn of(asked: Option<u64>, revoked: bool) -> Health {
+        match asked {
+            _ if revoked => Health::Revoked,
+            Some(ago) if ago <= LATE => Health::Fresh,
+            Some(ago) if ago <= SILENT => Health::Late,
+            _ => Health::Silent,
+        }
+    }
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Health::Fresh => "fresh",
+            Health::Late => "late",
+            Health::Silent => "silent",
+            Health::Revoked => "revoked",
+        }
+    }
+}
+
+/// A node's question for work, as far as it tells of the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contact {
+    /// Version of the protocol that it spoke.
+    pub protocol: u32,
+    /// Its program, as it names itself; nobody checks it.
+    pub program: String,
+    /// Seconds that its clock was ahead of the coordinator's; below 0: behind.
+    pub ahead: i64,
+}
+
+/// Jobs of a node by how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Jobs {
+    /// Its update is in the run's log.
+    pub done: u64,
+    /// The node refused it.
+    pub refused: u64,
+    /// Nothing came in time.
+    pub late: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use fedseal_client_sdk::keys::SigningKey;
+
+    #[test]
+    fn health_follows_from_the_last_question() {
+        let of = |asked| Health::of(asked, false);
+        assert_eq!([of(Some(0)), of(Some(LATE))], [Health::Fresh; 2]);
+        assert_eq!([of(Some(LATE + 1)), of(Some(SILENT))], [Health::Late; 2]);
+        assert_eq!([of(Some(SILENT + 1)), of(None)], [Health::Silent; 2]);
+        assert_eq!(Health::of(Some(0), true), Health::Revoked);
+    }
 
     #[test]
     fn an_invitation_is_read_as_it_is_printed() {

@@ -102,8 +102,10 @@ async fn enrol(State(all): Server, Path(name): Path<String>, request: Request) -
 
 /// `POST PREFIX/NAME/next`: a job, or after a while none.
 async fn next(State(all): Server, Path(name): Path<String>, request: Request) -> Answer<Response> {
-    let (key, _) = received(&all, &name, request, true, MOST_REQUEST, false).await?;
-    all.books().heard(&name, &key);
+    let (key, held) = received(&all, &name, request, true, MOST_REQUEST, false).await?;
+    all.books().heard(&name, &key, held.contact.clone());
+    // What waits holds no room for bodies.
+    drop(held);
     let end = tokio::time::Instant::now() + Duration::from_secs(WAIT);
     loop {
         let changed = all.changed.notified();

@@ -5,12 +5,11 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use axum::Json;
 use axum::extract::Request;
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::http_signature::{Known, Role, Signed};
@@ -20,7 +19,9 @@ use fedseal_federation::Error;
 use fedseal_federation::coordinator::books::{Books, Standing};
 use fedseal_federation::coordinator::commands::perform;
 use fedseal_federation::coordinator::ended::Ended;
-use fedseal_federation::protocol::{Command, MOST_REQUEST, MOST_UPDATE};
+use fedseal_federation::protocol::{
+    Command, Contact, Health, Jobs, MOST_REQUEST, MOST_UPDATE, Status,
+};
 use fedseal_federation::runner::Gathering;
 use fedseal_ledger::OpenBlob;
 use fedseal_record::rundir::RunDir;
@@ -34,8 +35,8 @@ use super::signed::{self, Signatures};
 use crate::logs::{self, Level};
 use crate::metrics;
 
-/// Seconds after which a node that did not ask for work counts as silent; one that trains asks when it is done.
-const SILENT: u64 = 300;
+/// Longest name of a node's program that is kept, characters.
+const MOST_PROGRAM: usize = 80;
 /// Bytes of requests that are in memory at once.
 const BODIES: usize = 2 * MOST_UPDATE;
 /// Bytes of one address's requests that are in memory at once: the largest update is among them.
@@ -107,6 +108,7 @@ impl Federations {
 
     /// Lets nodes reach a run, or no longer.
     pub(crate) fn set(&self, name: &str, gathering: Option<Arc<Gathering>>) {
+        self.keep_jobs(name);
         match gathering {
             Some(gathering) => lock(&self.running).insert(name.to_owned(), gathering),
             None => lock(&self.running).remove(name),
@@ -179,15 +181,16 @@ impl Federations {
 
     /// Brings the metrics of a federation up to date.
     pub(crate) fn measure(&self, name: &str) {
-        let Ok(status) = self.books.status(name, &self.seen(name)) else {
+        self.keep_jobs(name);
+        let Ok(status) = self.status(name) else {
             return;
         };
         let (mut revoked, mut heard, mut silent) = (0.0, 0.0, 0.0);
         for node in &status.nodes {
-            match (&node.revoked, node.asked) {
-                (Some(_), _) => revoked += 1.0,
-                (None, Some(ago)) if ago <= SILENT => heard += 1.0,
-                _ => silent += 1.0,
+            match node.health {
+                Health::Revoked => revoked += 1.0,
+                Health::Fresh | Health::Late => heard += 1.0,
+                Health::Silent => silent += 1.0,
             }
         }
         for (state, nodes) in [("revoked", revoked), ("heard", heard), ("silent", silent)] {
@@ -212,16 +215,30 @@ impl Federations {
         }
     }
 
-    fn seen(&self, name: &str) -> BTreeMap<PublicKey, Instant> {
-        self.gathering(name)
-            .map(|gathering| gathering.seen())
-            .unwrap_or_default()
+    /// A federation as it is now.
+    pub(super) fn status(&self, name: &str) -> fedseal_federation::Result<Status> {
+        self.books.status(name, self.jobs(name))
+    }
+
+    /// How the jobs of nodes ended, where rounds are executed now.
+    fn jobs(&self, name: &str) -> Option<BTreeMap<PublicKey, Jobs>> {
+        Some(self.gathering(name)?.ends())
+    }
+
+    /// Writes down how the jobs of nodes ended, for the time when no round is executed.
+    fn keep_jobs(&self, name: &str) {
+        let kept = self
+            .jobs(name)
+            .map(|jobs| self.books.keep_jobs(name, &jobs));
+        if let Some(Err(error)) = kept {
+            logs::say(Level::Error, "fault", &format!("{name}: {error}"));
+        }
     }
 
     /// Does what the administrator asks for.
     pub(super) fn perform(&self, command: Command) -> Answer<Response> {
-        let seen = |name: &str| self.seen(name);
-        let told = perform(&self.books, command, self.coordinator, &seen).map_err(refusal)?;
+        let jobs = |name: &str| self.jobs(name);
+        let told = perform(&self.books, command, self.coordinator, &jobs).map_err(refusal)?;
         self.changed.notify_waiters();
         Ok(Json(told).into_response())
     }
@@ -252,6 +269,8 @@ pub(super) fn refusal(error: Error) -> Refusal {
 /// A received body; it counts among the bytes that are in memory for as long as it is there.
 pub(super) struct Held {
     bytes: Vec<u8>,
+    /// Its request, as far as that tells of the node.
+    pub(super) contact: Contact,
     _share: Share,
 }
 
@@ -325,6 +344,24 @@ fn foreign(all: &Federations, name: &str, key: &PublicKey, standing: Standing) -
     )
 }
 
+/// What a request tells of its node: the version in its address, the program's name for itself, and when it was signed.
+fn contact(head: &Parts, signed: &Signed) -> Contact {
+    let mut parts = head.uri.path().split('/').filter(|part| !part.is_empty());
+    let version = parts.nth(1).and_then(|part| part.strip_prefix('v'));
+    let program = head.headers.get(header::USER_AGENT);
+    let program = program.and_then(|value| value.to_str().ok());
+    Contact {
+        protocol: version.and_then(|text| text.parse().ok()).unwrap_or(0),
+        // A header's text has no control characters.
+        program: program
+            .unwrap_or_default()
+            .chars()
+            .take(MOST_PROGRAM)
+            .collect(),
+        ahead: signed.created - signed::now(),
+    }
+}
+
 /// Who sent a request, and its body as it was signed. Whoever is not a node of the federation is refused
 /// before a byte of the body is read; with `anyone`, who is about to join is not.
 pub(super) async fn received(
@@ -345,6 +382,7 @@ pub(super) async fn received(
         Ok(bytes) => {
             let held = Held {
                 bytes,
+                contact: contact(&head, &signed),
                 _share: share,
             };
             Ok((signed.key, held))

@@ -23,7 +23,7 @@
 //! - [`watched`]: metrics, readiness, and counts of requests.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own; [`work`] that of a run that
 //!   lends its jobs. [`federation`]: that of a coordinator, beside the rest, over
-//!   its [`federations`].
+//!   its [`federations`]; [`nodes`]: how they are, for pages.
 
 mod access;
 mod admin;
@@ -42,6 +42,7 @@ mod listen;
 mod lists;
 mod log;
 mod modules;
+mod nodes;
 mod openapi;
 mod pages;
 mod parts;
@@ -130,6 +131,7 @@ struct Shared {
     logs: log::Logs,
     rounds: rounds::Rounds,
     modules: modules::Modules,
+    federations: Option<Arc<federations::Federations>>,
     pages: pages::Pages,
     feeds: Arc<shares::Shares>,
     ends: events::Ends,
@@ -182,6 +184,8 @@ fn timed() -> Interface {
         .with(&modules::LIST, modules::list)
         .with(&modules::SUBMIT, modules::submit)
         .with(&modules::decisions::DECIDE, modules::decisions::decide)
+        .with(&nodes::LIST, nodes::list)
+        .with(&nodes::ONE, nodes::one)
         .with(&DESCRIPTION, description)
 }
 
@@ -216,6 +220,7 @@ fn router(settings: Settings) -> Outcome<Router> {
             signed::Signatures::new(&settings.names, settings.signed, limits.requests_of_key),
             settings.rule,
         )?,
+        federations: federations.clone(),
         runs: runs::Runs::new(settings.runs),
         logs: log::Logs::default(),
         rounds: rounds::Rounds::default(),

@@ -7,7 +7,8 @@
 //! NAME/journal.jsonl     enrolments, changes, refused requests
 //! NAME/evidence/         statements by one key that contradict each other
 //! NAME/cosigned/         the checkpoint that each node cosigned last
-//! NAME/heard/            one file a node: it was changed when the node asked for work, as of a minute
+//! NAME/heard/            one file a node: what it told when it asked for work, as of a minute
+//! NAME/jobs.json         how the jobs of each node ended, by the run's log
 //! ```
 //!
 //! Commands of the administrator and a running server may work on one folder: each change is made under a
@@ -18,13 +19,12 @@ use std::collections::btree_map::Entry;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::PublicKey;
 
 use super::journal::{self, Tally};
-use crate::protocol::{Enrol, Enrolled, Invitation, NodeStatus, Status};
+use crate::protocol::{Contact, Enrol, Enrolled, Health, Invitation, Jobs, NodeStatus, Status};
 use crate::{Error, Result};
 use book::Book;
 use fedseal_record::rundir::{is_name, now, write_atomically};
@@ -37,6 +37,7 @@ pub use state::{Federation, Invited, Joined, Standing};
 mod book;
 mod cosigned;
 mod heard;
+mod jobs;
 mod places;
 mod state;
 
@@ -411,10 +412,10 @@ impl Books {
         tallies.entry(name.to_owned()).or_default().refusals(&path)
     }
 
-    /// Marks that a node asked for work, as of a minute.
-    pub fn heard(&self, name: &str, key: &PublicKey) {
+    /// Marks that a node asked for work; on the disk as of a minute.
+    pub fn heard(&self, name: &str, key: &PublicKey, contact: Contact) {
         if let Ok(folder) = self.folder(name) {
-            self.heard.mark(&folder, key);
+            self.heard.mark(&folder, key, contact);
         }
     }
 
@@ -432,30 +433,37 @@ impl Books {
         write_atomically(&folder.join(file), bytes)
     }
 
-    /// A federation for its administrator. `seen` says when each node asked last.
+    /// A federation for its administrator. `jobs` are those of a run that is executed now.
     ///
     /// # Errors
     /// As [`Books::read`].
-    pub fn status(&self, name: &str, seen: &BTreeMap<PublicKey, Instant>) -> Result<Status> {
+    pub fn status(&self, name: &str, jobs: Option<BTreeMap<PublicKey, Jobs>>) -> Result<Status> {
         let cosigned = self.cosigned_last(name)?;
         let (federation, experiment) = self.with(name, |book| {
             Ok((book.federation().clone(), book.experiment().clone()))
         })?;
         let folder = self.folder(name)?;
-        let asked = |key: &PublicKey| match seen.get(key) {
-            Some(at) => Some(at.elapsed().as_secs()),
-            None => heard::ago(&folder, key),
+        let jobs = match jobs {
+            Some(jobs) => jobs,
+            None => self.kept_jobs(name)?,
         };
         let members = federation.members.iter();
-        let nodes = members.map(|(client, joined)| NodeStatus {
-            client: client.clone(),
-            key: joined.member.key,
-            shard: joined.member.shard,
-            examples: joined.member.examples,
-            enrolled: joined.since.clone(),
-            asked: asked(&joined.member.key),
-            cosigned: cosigned.get(&joined.member.key).map(|last| last.size),
-            revoked: joined.revoked.clone(),
+        let nodes = members.map(|(client, joined)| {
+            let key = joined.member.key;
+            let (asked, contact) = self.heard.last(&folder, &key).unzip();
+            NodeStatus {
+                client: client.clone(),
+                key,
+                shard: joined.member.shard,
+                examples: joined.member.examples,
+                enrolled: joined.since.clone(),
+                health: Health::of(asked, joined.revoked.is_some()),
+                asked,
+                contact: contact.flatten(),
+                jobs: jobs.get(&key).copied(),
+                cosigned: cosigned.get(&key).map(|last| last.size),
+                revoked: joined.revoked.clone(),
+            }
         });
         let unused = federation.invitations.iter().filter(|it| it.used.is_none());
         Ok(Status {

@@ -864,7 +864,7 @@ fn two_histories_stop_every_node_with_evidence() {
         // Each node has seen the log as it is.
         let begun = Instant::now();
         let cosigned = || {
-            let status = here.books.status("run", &BTreeMap::new()).unwrap();
+            let status = here.books.status("run", None).unwrap();
             let nodes = status.nodes.into_iter();
             nodes.filter(|node| node.cosigned.is_some()).count()
         };

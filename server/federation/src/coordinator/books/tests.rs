@@ -100,7 +100,7 @@ fn an_invitation_lets_one_node_in_once() {
 
     assert!(said(books.event("tiny", Event::Start, None)).contains("1 of 2 clients"));
     enrol(2, &request(&any, &["south"])).unwrap();
-    let status = books.status("tiny", &BTreeMap::new()).unwrap();
+    let status = books.status("tiny", None).unwrap();
     assert_eq!((status.nodes.len(), status.places), (2, 2));
     assert!(status.missing.is_empty());
     assert_eq!(
@@ -143,7 +143,7 @@ fn open_places_go_to_whoever_is_invited_and_the_clients_follow_by_name() {
     books
         .event("open", Event::Fail, Some("the disk is full"))
         .unwrap();
-    let status = books.status("open", &BTreeMap::new()).unwrap();
+    let status = books.status("open", None).unwrap();
     assert_eq!(status.failure.as_deref(), Some("the disk is full"));
     books.event("open", Event::Resume, None).unwrap();
     assert_eq!(books.read("open").unwrap().failure, None);
@@ -159,9 +159,36 @@ fn a_key_is_given_up_once_and_before_the_start_its_place_is_free_again() {
     };
     enrol(1, "north").unwrap();
     enrol(2, "south").unwrap();
-    books.heard("tiny", &key(1));
-    let asked = |n: usize| books.status("tiny", &BTreeMap::new()).unwrap().nodes[n].asked;
-    assert!(asked(0).is_some_and(|ago| ago < 60) && asked(1).is_none());
+    let contact = Contact {
+        protocol: VERSION,
+        program: "fedseal/0.0.0".into(),
+        ahead: -2,
+    };
+    books.heard("tiny", &key(1), contact.clone());
+    let done = Jobs {
+        done: 3,
+        ..Jobs::default()
+    };
+    books
+        .keep_jobs("tiny", &BTreeMap::from([(key(1), done)]))
+        .unwrap();
+    // The server itself, and a command without it.
+    for books in [&books, &Books::open(books.root.clone()).unwrap()] {
+        let nodes = books.status("tiny", None).unwrap().nodes;
+        let [north, south] = &nodes[..] else {
+            panic!("{nodes:?}");
+        };
+        assert!(north.asked.is_some_and(|ago| ago < 60) && south.asked.is_none());
+        assert_eq!(
+            [north.health, south.health],
+            [Health::Fresh, Health::Silent]
+        );
+        assert_eq!(
+            (north.contact.as_ref(), &south.contact),
+            (Some(&contact), &None)
+        );
+        assert_eq!([north.jobs, south.jobs], [Some(done), None]);
+    }
     assert!(said(books.revoke("tiny", "west", "lost")).contains("nobody enrolled as west"));
     books.revoke("tiny", "north", "lost").unwrap();
     enrol(3, "north").unwrap();
