@@ -354,6 +354,10 @@ mod tests {
         assert_eq!([of(Some(LATE + 1)), of(Some(SILENT))], [Health::Late; 2]);
         assert_eq!([of(Some(SILENT + 1)), of(None)], [Health::Silent; 2]);
         assert_eq!(Health::of(Some(0), true), Health::Revoked);
+        let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/FEDERATION.md");
+        let docs = std::fs::read_to_string(docs).unwrap();
+        let named = format!("asked within {LATE} s; `late`: within {SILENT} s");
+        assert!(docs.contains(&named), "{named}");
     }
 
     #[test]
