@@ -13,6 +13,7 @@ use fedseal_rules::lifecycle::{Event, Phase};
 use serde::{Deserialize, Serialize};
 
 use crate::work::desk::Fate;
+pub use crate::work::desk::Jobs;
 use crate::work::task::NodeJob;
 
 /// Version of the protocol.
@@ -271,9 +272,9 @@ pub struct NodeStatus {
     pub health: Health,
     /// Seconds since its node asked for work, as of a minute where the server does not answer; none: never.
     pub asked: Option<u64>,
-    /// What its node told when it asked last.
+    /// Words of its node about itself, when it asked last.
     pub contact: Option<Contact>,
-    /// How its node's jobs ended, as the server counted them by the run's log; none before the first round.
+    /// Jobs of its node by how they ended, as the run's log has them; none before the first round.
     pub jobs: Option<Jobs>,
     /// Entries of the log that its node has cosigned.
     pub cosigned: Option<u64>,
@@ -328,18 +329,6 @@ pub struct Contact {
     pub program: String,
     /// Seconds that its clock was ahead of the coordinator's; below 0: behind.
     pub ahead: i64,
-}
-
-/// Jobs of a node by how they ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Jobs {
-    /// Its update is in the run's log.
-    pub done: u64,
-    /// The node refused it.
-    pub refused: u64,
-    /// Nothing came in time.
-    pub late: u64,
 }
 
 #[cfg(test)]

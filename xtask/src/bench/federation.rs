@@ -92,7 +92,7 @@ fn figure(name: &str, value: f64, unit: &str) -> Figure {
 }
 
 /// Runs a test of the whole with an environment; what it says it measured, in the line that begins with `label`.
-/// What the test says else is shown as it comes.
+/// The rest is shown as it comes.
 fn tested(test: &str, label: &str, environment: &[(&str, &str)]) -> Outcome<Measured> {
     let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
     command

@@ -131,7 +131,7 @@ impl Federations {
         })
     }
 
-    /// Where a federation stands, for an answer to a node.
+    /// State of a federation, for an answer to a node.
     pub(super) fn phase(&self, name: &str) -> Answer<Phase> {
         self.books.phase(name).map_err(refusal)
     }
@@ -220,7 +220,7 @@ impl Federations {
         self.books.status(name, self.jobs(name))
     }
 
-    /// How the jobs of nodes ended, where rounds are executed now.
+    /// Jobs of nodes by how they ended, where rounds are executed now.
     fn jobs(&self, name: &str) -> Option<BTreeMap<PublicKey, Jobs>> {
         Some(self.gathering(name)?.ends())
     }
@@ -344,7 +344,7 @@ fn foreign(all: &Federations, name: &str, key: &PublicKey, standing: Standing) -
     )
 }
 
-/// What a request tells of its node: the version in its address, the program's name for itself, and when it was signed.
+/// Words of a request about its node: the version in its address, the program's name for itself, when it was signed.
 fn contact(head: &Parts, signed: &Signed) -> Contact {
     let mut parts = head.uri.path().split('/').filter(|part| !part.is_empty());
     let version = parts.nth(1).and_then(|part| part.strip_prefix('v'));

@@ -136,7 +136,7 @@ struct Node {
     program: Option<String>,
     /// Seconds that its clock was ahead of the coordinator's; below 0: behind.
     ahead: Option<i64>,
-    /// How its jobs ended; null before the first round.
+    /// Jobs by how they ended; null before the first round.
     jobs: Option<Jobs>,
     /// Entries of the run's log that it has cosigned.
     cosigned: Option<u64>,

@@ -204,7 +204,7 @@ impl Books {
         self.with(name, |book| Ok(book.federation().clone()))
     }
 
-    /// Where a federation stands.
+    /// State of a federation.
     ///
     /// # Errors
     /// As [`Books::read`].

@@ -196,7 +196,7 @@ impl Gathering {
         (self.desk.waiting(), self.desk.left())
     }
 
-    /// How the jobs of each node ended so far, by the run's log.
+    /// Jobs of each node by how they ended so far, as the run's log has it.
     pub fn ends(&self) -> BTreeMap<PublicKey, Jobs> {
         self.desk.ends()
     }

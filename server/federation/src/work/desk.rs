@@ -12,7 +12,6 @@ use fedseal_client_sdk::keys::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use super::task::{NodeJob, UpdateTask};
-use crate::protocol::Jobs;
 
 /// A desk at which updates `A` arrive.
 pub struct Desk<A> {
@@ -31,7 +30,7 @@ struct State<A> {
     arrivals: Option<Sender<Arrival<A>>>,
     /// Jobs that are over by their keys.
     over: HashMap<Digest, Over>,
-    /// How the jobs of each node ended.
+    /// Jobs of each node by how they ended.
     ends: BTreeMap<PublicKey, Jobs>,
     /// Nodes whose keys were given up, with the reasons.
     revoked: BTreeMap<PublicKey, String>,
@@ -93,6 +92,18 @@ pub enum End {
     Refused,
     /// Nothing came in time.
     Late,
+}
+
+/// Jobs of a node by how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Jobs {
+    /// Its update is in the run's log.
+    pub done: u64,
+    /// The node refused it.
+    pub refused: u64,
+    /// Nothing came in time.
+    pub late: u64,
 }
 
 /// Message to the run.
@@ -348,7 +359,7 @@ impl<A> Desk<A> {
         }
     }
 
-    /// How the jobs of each node ended that has had some.
+    /// Jobs of each node that has had some, by how they ended.
     pub fn ends(&self) -> BTreeMap<PublicKey, Jobs> {
         self.lock().ends.clone()
     }

@@ -1,5 +1,4 @@
-//! When each node was heard of last and what it told of itself, for `status` without the server and after a restart of
-//! it.
+//! Last question of each node and what it told, for `status` without the server and after a restart of it.
 
 use std::collections::BTreeMap;
 use std::fs;

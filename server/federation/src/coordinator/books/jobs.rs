@@ -1,4 +1,4 @@
-//! How the jobs of each node ended, kept for the time when no round is executed. While one is, the run says so itself.
+//! Jobs of each node by how they ended, kept for the time when no round is executed. While one is, the run says so.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,7 +27,7 @@ impl Books {
         }
     }
 
-    /// How they ended as far as it was kept; nothing where it was not, or not by this release.
+    /// Jobs as far as they were kept; none where they were not, or cannot be read.
     pub(super) fn kept_jobs(&self, name: &str) -> Result<BTreeMap<PublicKey, Jobs>> {
         let bytes = fs::read(self.folder(name)?.join(FILE)).unwrap_or_default();
         Ok(serde_json::from_slice(&bytes).unwrap_or_default())

@@ -36,7 +36,7 @@ fn request(invitation: &Invitation, names: &[&str]) -> Enrol {
     }
 }
 
-/// All that is written about a federation's nodes.
+/// Text of the files about a federation's nodes.
 fn written(books: &Books, name: &str) -> String {
     let files = std::fs::read_dir(books.root.join(name)).unwrap().flatten();
     let kept = files.filter(|file| {
