@@ -127,7 +127,7 @@ async fn next(State(all): Server, Path(name): Path<String>, request: Request) ->
         if phase.is_last() || tokio::time::timeout_at(end, changed).await.is_err() {
             let plan = match gathering {
                 Some(gathering) => Some(gathering.plan()),
-                None => all.begun(&name).ok().map(|begun| begun.plan),
+                None => all.plan(&name),
             };
             return Ok(Json(Next::Idle { phase, plan }).into_response());
         }

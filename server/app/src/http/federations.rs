@@ -153,6 +153,14 @@ impl Federations {
         Ok(begun)
     }
 
+    /// Digest of the plan of a federation's run, where it was begun: nodes wait for that, and ask again and again.
+    pub(super) fn plan(&self, name: &str) -> Option<Digest> {
+        let known = lock(&self.begun).contains_key(name);
+        let begun = known || self.run(name).plan().is_file();
+        let begun = begun.then(|| self.begun(name).ok()).flatten()?;
+        Some(begun.plan)
+    }
+
     /// A blob that nodes of a federation may fetch now.
     pub(super) fn blob(&self, name: &str, digest: &Digest) -> Answer<Arc<OpenBlob>> {
         if self.gathering(name).is_some() || self.phase(name)? != Phase::Finished {
