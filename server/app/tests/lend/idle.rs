@@ -214,7 +214,10 @@ fn waiting_nodes_cost_little_and_hear_at_once() {
     assert!(told < 3.0, "{told} s until all had heard");
     // There is no run yet, which is no fault.
     let said = server.said();
-    assert!(said.iter().all(|line| !line.contains("run.json")), "{said:#?}");
+    assert!(
+        said.iter().all(|line| !line.contains("run.json")),
+        "{said:#?}"
+    );
     println!(
         "idle: nodes {}, enrolled {}, rss_mb {rss:.1}, core_share {share:.4}, told_seconds {told:.2}",
         sizes.nodes, sizes.enrolled
