@@ -175,7 +175,7 @@ impl Book {
     /// Makes a change and writes it down durably. The federation's lock is held, and this was refreshed under it.
     ///
     /// # Errors
-    /// [`Error::Io`]: nothing was changed then.
+    /// [`Error::Io`] for a line that is not durable; it is taken back.
     pub(super) fn add(&mut self, change: Change) -> Result<()> {
         if self.federation.format != FORMAT {
             // A program of before would not see the change, and refuses the new state.
