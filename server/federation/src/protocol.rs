@@ -22,8 +22,10 @@ pub const VERSION: u32 = 2;
 pub const OLDEST: u32 = 1;
 /// Address of the administrator.
 pub const ADMIN: &str = "/federation/v2/admin";
-/// Seconds for which a node's question for a job waits.
+/// Seconds for which a node's question for a job waits where few do.
 pub const WAIT: u64 = 10;
+/// Seconds for which one waits where thousands do.
+pub const LONGEST_WAIT: u64 = 30;
 /// Longest update of a node, bytes: an adapter, its transcript, and data that the site lets leave.
 pub const MOST_UPDATE: usize = 512 << 20;
 /// Longest other request, bytes.
@@ -122,7 +124,7 @@ pub struct Enrolled {
     pub phase: Phase,
 }
 
-/// `POST PREFIX/NAME/next`: what a node should do, within [`WAIT`] seconds.
+/// `POST PREFIX/NAME/next`: what a node should do, within [`LONGEST_WAIT`] seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Next {

@@ -2,7 +2,6 @@
 //! administrator, who has a token. A question for a job waits without a thread of its own.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -11,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post, put};
 use axum::{Json, Router};
 use fedseal_federation::protocol::{
-    Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, OLDEST, Refuse, Taken, VERSION, WAIT, prefix,
+    Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, OLDEST, Refuse, Taken, VERSION, prefix,
 };
 use fedseal_federation::work::desk::Fate;
 use fedseal_federation::work::package::attested;
@@ -106,7 +105,8 @@ async fn next(State(all): Server, Path(name): Path<String>, request: Request) ->
     all.books().heard(&name, &key, held.contact.clone());
     // What waits holds no room for bodies.
     drop(held);
-    let end = tokio::time::Instant::now() + Duration::from_secs(WAIT);
+    let waits = all.waits();
+    let end = tokio::time::Instant::now() + waits.longest();
     loop {
         let changed = all.changed.notified();
         tokio::pin!(changed);

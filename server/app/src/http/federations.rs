@@ -4,7 +4,9 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::Request;
@@ -20,7 +22,7 @@ use fedseal_federation::coordinator::books::{Books, Standing};
 use fedseal_federation::coordinator::commands::perform;
 use fedseal_federation::coordinator::ended::Ended;
 use fedseal_federation::protocol::{
-    Command, Contact, Health, Jobs, MOST_REQUEST, MOST_UPDATE, Status,
+    Command, Contact, Health, Jobs, LONGEST_WAIT, MOST_REQUEST, MOST_UPDATE, Status, WAIT,
 };
 use fedseal_federation::runner::Gathering;
 use fedseal_ledger::OpenBlob;
@@ -35,6 +37,8 @@ use super::signed::{self, Signatures};
 use crate::logs::{self, Level};
 use crate::metrics;
 
+/// Questions for work a second that waiting nodes are to ask at most, together.
+const QUESTIONS: usize = 100;
 /// Longest name of a node's program that is kept, characters.
 const MOST_PROGRAM: usize = 80;
 /// Bytes of requests that are in memory at once.
@@ -53,12 +57,36 @@ pub(crate) struct Federations {
     /// Bytes of requests that are in memory.
     bodies: Arc<Shares>,
     running: Mutex<HashMap<String, Arc<Gathering>>>,
+    /// Questions for work that wait now.
+    waiting: AtomicUsize,
     /// Each federation's run, once it was asked for.
     begun: Mutex<HashMap<String, Arc<Begun>>>,
     /// Federations that are over, once a node asked for a blob of theirs.
     ended: Mutex<HashMap<String, Arc<Ended>>>,
     /// Woken when there may be a job for some node, or a state has changed.
     pub(crate) changed: Arc<Notify>,
+}
+
+/// A question for work that waits.
+pub(super) struct Waits<'a>(&'a AtomicUsize);
+
+impl Waits<'_> {
+    /// How long it may wait: the longer, the more of them do.
+    pub(super) fn longest(&self) -> Duration {
+        longest(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How long each of so many questions waits, so that at most [`QUESTIONS`] come a second.
+fn longest(waiting: usize) -> Duration {
+    let seconds = (waiting / QUESTIONS) as u64;
+    Duration::from_secs(seconds.clamp(WAIT, LONGEST_WAIT))
 }
 
 /// A run that was begun.
@@ -90,6 +118,7 @@ impl Federations {
             enrolments: Signatures::new(names, true, rate),
             bodies: Shares::new(BODIES, BODIES_OF_ADDRESS),
             running: Mutex::default(),
+            waiting: AtomicUsize::new(0),
             begun: Mutex::default(),
             ended: Mutex::default(),
             changed: Arc::new(Notify::new()),
@@ -99,6 +128,12 @@ impl Federations {
     /// The books.
     pub(crate) fn books(&self) -> &Books {
         &self.books
+    }
+
+    /// Counts a question for work for as long as it waits.
+    pub(super) fn waits(&self) -> Waits<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waits(&self.waiting)
     }
 
     /// The folder of a federation's run.
@@ -400,5 +435,21 @@ pub(super) async fn received(
             all.books.refusal(name, "body", &who, &refusal.text());
             Err(refusal)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_wait_the_longer_each_does() {
+        let seconds = |waiting| longest(waiting).as_secs();
+        assert_eq!([seconds(1), seconds(1000)], [WAIT; 2]);
+        assert_eq!(seconds(2000), 20);
+        assert_eq!(seconds(1_000_000), LONGEST_WAIT);
+        let waiting = AtomicUsize::new(1);
+        drop(Waits(&waiting));
+        assert_eq!(waiting.into_inner(), 0);
     }
 }
