@@ -38,6 +38,9 @@ const PAGES = {
   round: [() => `/runs/${run}/arms/${arm}`, '[data-testid=projection]'],
   log: [() => `/runs/${run}/log`, '[data-testid=checks][data-failed]'],
   compare: [() => `/compare?runs=${run},${other}`, '#measures, .notice'],
+  federations: [() => '/federations', '[data-testid=federations], .notice'],
+  // A real server that coordinates nothing says so.
+  federation: [() => '/federations/hospitals', '[data-testid=nodes], [role=alert]'],
   modules: [() => '/modules', '[data-testid=modules], .muted'],
   nowhere: [() => '/nowhere', '.page'],
 };

@@ -68,6 +68,8 @@ test('answers of the fixture are as described', async () => {
       await ask(`/api/runs/${run}/updates/${update}/envelope`, '/api/runs/{run}/updates/{update}/envelope');
     }
     await ask('/api/modules', '/api/modules');
+    for (const { name } of await ask('/api/federations', '/api/federations')) await ask(`/api/federations/${name}`, '/api/federations/{federation}');
+    await ask('/api/federations/none', '/api/federations/{federation}');
     await ask('/api/runs/none', '/api/runs/{run}');
     await ask('/api/modules', '/api/modules', 'post', { method: 'POST', body: '{}' });
     assert.match(problem({ $ref: '#/components/schemas/Share' }, { hits: 1 }, ''), /lacks/);

@@ -720,6 +720,28 @@ test('an accepted update without weight is explained', async (t) => {
   await page.context().close();
 });
 
+test('a federation shows when each node was heard of, its clock, and how its jobs ended', async (t) => {
+  if (server.kind !== 'fixture') return t.skip('needs the fixture: a real server here coordinates nothing');
+  const page = await open('/federations');
+  await page.getByRole('link', { name: 'hospitals' }).click();
+  const rows = page.locator('[data-testid=nodes] tbody tr');
+  await rows.first().waitFor();
+  const text = async (client) => (await rows.filter({ hasText: client }).innerText()).replace(/\s+/g, ' ');
+  assert.match(await text('clinic-a'), /fresh.*4\.0 s ago.*protocol 2.*equal/);
+  assert.match(await text('clinic-b'), /late.*2 min 10 s ago.*7 s behind.*31.*2.*8/);
+  assert.match(await text('clinic-c'), /silent.*never.*not known/);
+  assert.match(await text('clinic-d'), /revoked.*the disk was stolen.*12 s ahead/);
+  assert.match(await page.getByTestId('thresholds').innerText(), /within 90 s.*more than 300 s/);
+  // A page has so many nodes; the others are one step away, and found by name.
+  assert.equal(await rows.count(), 100);
+  await page.getByRole('button', { name: 'Further' }).click();
+  await page.waitForFunction(() => document.querySelectorAll('[data-testid=nodes] tbody tr').length === 24);
+  await page.getByLabel('Client').fill('clinic-b');
+  await page.waitForFunction(() => document.querySelectorAll('[data-testid=nodes] tbody tr').length === 1);
+  assert.match(page.url(), /q=clinic-b/);
+  await page.context().close();
+});
+
 test('an unsigned module is refused in words', async () => {
   const page = await open('/modules');
   const folder = await mkdtemp(join(tmpdir(), 'fedseal-'));
@@ -778,6 +800,8 @@ test('each page has its title and its entry in the navigation', async () => {
     [`/runs/${run}/answers`, `Answers · ${report.title}`, 'Runs'],
     [`/runs/${run}/updates/${update}`, `Update ${update.slice(0, 12)} · ${run}`, 'Runs'],
     [`/compare?runs=${run}`, `Compare ${run}`, 'Runs'],
+    ['/federations', 'Federations', 'Federations'],
+    ['/federations/hospitals', 'Federation hospitals', 'Federations'],
     ['/modules', 'Modules', 'Modules'],
   ]) {
     const page = await open(path);
@@ -863,7 +887,7 @@ for (const theme of ['light', 'dark'])
     const update = someUpdate();
     const changed = (await json('/api/runs')).find((r) => r.evidence.state === 'changed')?.run ?? run;
     const other = (await json('/api/runs')).find((r) => r.run !== run)?.run ?? run;
-    for (const [name, path] of [['runs', '/'], ['run', `/runs/${run}`], ['changed', `/runs/${changed}`], ['update', `/runs/${run}/updates/${update.update}`], ['answers', `/runs/${run}/answers`], ['compare', `/compare?runs=${run},${other}`], ['modules', '/modules']]) {
+    for (const [name, path] of [['runs', '/'], ['run', `/runs/${run}`], ['changed', `/runs/${changed}`], ['update', `/runs/${run}/updates/${update.update}`], ['answers', `/runs/${run}/answers`], ['compare', `/compare?runs=${run},${other}`], ['federations', '/federations'], ['federation', '/federations/hospitals'], ['modules', '/modules']]) {
       const page = await open(path, { viewport: { width: 360, height: 800 }, colorScheme: theme });
       await page.waitForSelector('h1');
       await page.waitForLoadState('networkidle').catch(() => {});

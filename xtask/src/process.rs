@@ -137,6 +137,13 @@ pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
+/// Variables that `cargo run` sets for this program: they would reach build scripts and rebuild them.
+pub(crate) const OWN: [&str; 3] = [
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_PATH",
+    "CARGO_PKG_NAME",
+];
+
 /// Runs cargo. On a terminal its own progress bar is shown; elsewhere its lines are counted and
 /// a short line is printed every ten seconds, so that a build of minutes is never silent.
 pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
@@ -145,12 +152,7 @@ pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Outcome
         .args(arguments)
         .current_dir(root())
         .envs(environment.iter().copied());
-    // Variables that `cargo run` sets for this program would reach build scripts and rebuild them.
-    for variable in [
-        "CARGO_MANIFEST_DIR",
-        "CARGO_MANIFEST_PATH",
-        "CARGO_PKG_NAME",
-    ] {
+    for variable in OWN {
         command.env_remove(variable);
     }
     if std::io::stderr().is_terminal() {

@@ -3,7 +3,7 @@
 //! A copy is a state that a crash could have left. Whatever names others is copied before them, because what it
 //! names was written before it: a log's checkpoint before its entries and blobs, the registry's database before
 //! its blobs, a federation's books before its run. A run that changed under the copy (blobs that were cleared away
-//! at its end) is copied again.
+//! at its end) is copied again, and so are books whose state was written anew.
 //!
 //! - [`copying`]: files and folders of a copy, with the list of them. [`check`]: a copy held against its list, and
 //!   its runs, books and registry against their own rules.
@@ -32,7 +32,7 @@ mod copying;
 pub(crate) use check::{Checked, check};
 use copying::{Copying, Kind};
 
-/// Times that a run is copied anew where it changed under the copy.
+/// Times that a run, or a federation's books, are copied anew where they changed under the copy.
 const TRIES: u32 = 3;
 /// Folders below the folder of runs in which runs are looked for: `NAME`, and `NAME/seed-1`.
 const DEPTH: u32 = 2;
@@ -158,18 +158,48 @@ fn registry(copying: &mut Copying, folder: &Path) -> Outcome {
 
 fn books(copying: &mut Copying, folder: &Path) -> Outcome {
     for (name, kind) in copying::names(folder)? {
-        let state = Path::new(&name).join("state.json");
-        if kind != Kind::Folder || !folder.join(&state).is_file() {
+        let state = folder.join(&name).join("state.json");
+        if kind != Kind::Folder || !state.is_file() {
             copying.leave(&folder.join(&name), "no federation");
             continue;
         }
-        copying.file(folder, &state, "federations")?;
         let into = format!("federations/{name}");
-        copying.folder(&folder.join(&name), &into, &|below| {
-            below == Path::new("state.json")
+        again(copying, &into, &|copying| {
+            book(copying, folder, &name, &into)
         })?;
     }
     Ok(())
+}
+
+/// Copies a federation's books. A state that was written anew meanwhile is a failure: the copied one may name changes
+/// that were not copied.
+fn book(copying: &mut Copying, folder: &Path, name: &str, into: &str) -> Outcome {
+    let state = Path::new("state.json");
+    let from = folder.join(name);
+    copying.file(folder, &Path::new(name).join(state), "federations")?;
+    copying.folder(&from, into, &|below| below == state)?;
+    let read = |path: PathBuf| std::fs::read(&path).map_err(|error| Failure::io(&path, &error));
+    match read(from.join(state))? == read(copying.at(into).join(state))? {
+        true => Ok(()),
+        false => Err(Failure::new(format!(
+            "{}: its state was written anew while it was copied",
+            from.display()
+        ))
+        .hint("Try again in a moment.")),
+    }
+}
+
+/// Copies something to a place, and again where that fails: it may have changed under the copy.
+fn again(copying: &mut Copying, into: &str, once: &dyn Fn(&mut Copying) -> Outcome) -> Outcome {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match once(copying) {
+            Ok(()) => return Ok(()),
+            Err(failure) if tries == TRIES => return Err(failure),
+            Err(_) => copying.forget(into)?,
+        }
+    }
 }
 
 /// Copies every run below a folder, or the one that it is; gives their places in the copy.
@@ -224,16 +254,10 @@ fn below(
 
 /// Copies a run so that the copy is whole.
 fn whole(copying: &mut Copying, run: &Path, into: &str) -> Outcome {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        let done = once(copying, run, into).and_then(|()| check::run(&copying.at(into)));
-        match done {
-            Ok(()) => return Ok(()),
-            Err(failure) if tries == TRIES => return Err(failure),
-            Err(_) => copying.forget(into)?,
-        }
-    }
+    again(copying, into, &|copying| {
+        once(copying, run, into)?;
+        check::run(&copying.at(into))
+    })
 }
 
 fn once(copying: &mut Copying, run: &Path, into: &str) -> Outcome {

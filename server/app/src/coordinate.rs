@@ -47,10 +47,8 @@ pub(crate) fn supervise(federations: &Arc<Federations>, machine: &Machine, stop:
     let mut worked: HashMap<String, Worked> = HashMap::new();
     for name in federations.books().names().unwrap_or_default() {
         // Whoever was stopped between the two has it to do still.
-        if federations
-            .phase(&name)
-            .is_ok_and(|phase| phase == Phase::Finished)
-        {
+        let phase = federations.books().phase(&name);
+        if phase.is_ok_and(|phase| phase == Phase::Finished) {
             federations.attach(&name, None);
         }
     }
@@ -58,7 +56,7 @@ pub(crate) fn supervise(federations: &Arc<Federations>, machine: &Machine, stop:
     while !stop.load(Ordering::SeqCst) {
         let names = federations.books().names().unwrap_or_default();
         for name in names {
-            let Ok(phase) = federations.phase(&name) else {
+            let Ok(phase) = federations.books().phase(&name) else {
                 continue;
             };
             let running = phase == Phase::Running;

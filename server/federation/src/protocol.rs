@@ -13,6 +13,7 @@ use fedseal_rules::lifecycle::{Event, Phase};
 use serde::{Deserialize, Serialize};
 
 use crate::work::desk::Fate;
+pub use crate::work::desk::Jobs;
 use crate::work::task::NodeJob;
 
 /// Version of the protocol.
@@ -21,8 +22,10 @@ pub const VERSION: u32 = 2;
 pub const OLDEST: u32 = 1;
 /// Address of the administrator.
 pub const ADMIN: &str = "/federation/v2/admin";
-/// Seconds for which a node's question for a job waits.
+/// Seconds for which a node's question for a job waits where few do.
 pub const WAIT: u64 = 10;
+/// Seconds for which one waits where thousands do.
+pub const LONGEST_WAIT: u64 = 30;
 /// Longest update of a node, bytes: an adapter, its transcript, and data that the site lets leave.
 pub const MOST_UPDATE: usize = 512 << 20;
 /// Longest other request, bytes.
@@ -31,6 +34,12 @@ pub const MOST_REQUEST: usize = 2 << 20;
 pub fn prefix(version: u32) -> String {
     format!("/federation/v{version}")
 }
+
+/// Seconds without a question for work after which a node counts as late. One that trains asks when it is done; the
+/// marks that outlive a server are as of a minute.
+pub const LATE: u64 = 90;
+/// Seconds without a question for work after which a node counts as silent.
+pub const SILENT: u64 = 300;
 
 /// Shards of one node, at most.
 pub const MOST_SHARDS: usize = 100;
@@ -115,7 +124,7 @@ pub struct Enrolled {
     pub phase: Phase,
 }
 
-/// `POST PREFIX/NAME/next`: what a node should do, within [`WAIT`] seconds.
+/// `POST PREFIX/NAME/next`: what a node should do, within [`LONGEST_WAIT`] seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Next {
@@ -261,8 +270,14 @@ pub struct NodeStatus {
     pub examples: u32,
     /// When it enrolled, RFC 3339, UTC.
     pub enrolled: String,
+    /// Health of its node.
+    pub health: Health,
     /// Seconds since its node asked for work, as of a minute where the server does not answer; none: never.
     pub asked: Option<u64>,
+    /// Words of its node about itself, when it asked last.
+    pub contact: Option<Contact>,
+    /// Jobs of its node by how they ended, as the run's log has them; none before the first round.
+    pub jobs: Option<Jobs>,
     /// Entries of the log that its node has cosigned.
     pub cosigned: Option<u64>,
     /// Why its node's key was revoked, where it was.
@@ -270,10 +285,71 @@ pub struct NodeStatus {
     pub revoked: Option<String>,
 }
 
+/// Health of a node, by when it asked for work last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    /// Within [`LATE`] seconds.
+    Fresh,
+    /// Within [`SILENT`] seconds.
+    Late,
+    /// Longer ago, or never.
+    Silent,
+    /// Its key was given up.
+    Revoked,
+}
+
+impl Health {
+    /// Health of a node that asked so many seconds ago, or never.
+    pub fn of(asked: Option<u64>, revoked: bool) -> Health {
+        match asked {
+            _ if revoked => Health::Revoked,
+            Some(ago) if ago <= LATE => Health::Fresh,
+            Some(ago) if ago <= SILENT => Health::Late,
+            _ => Health::Silent,
+        }
+    }
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Health::Fresh => "fresh",
+            Health::Late => "late",
+            Health::Silent => "silent",
+            Health::Revoked => "revoked",
+        }
+    }
+}
+
+/// A node's question for work, as far as it tells of the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contact {
+    /// Version of the protocol that it spoke.
+    pub protocol: u32,
+    /// Its program, as it names itself; nobody checks it.
+    pub program: String,
+    /// Seconds that its clock was ahead of the coordinator's; below 0: behind.
+    pub ahead: i64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use fedseal_client_sdk::keys::SigningKey;
+
+    #[test]
+    fn health_follows_from_the_last_question() {
+        let of = |asked| Health::of(asked, false);
+        assert_eq!([of(Some(0)), of(Some(LATE))], [Health::Fresh; 2]);
+        assert_eq!([of(Some(LATE + 1)), of(Some(SILENT))], [Health::Late; 2]);
+        assert_eq!([of(Some(SILENT + 1)), of(None)], [Health::Silent; 2]);
+        assert_eq!(Health::of(Some(0), true), Health::Revoked);
+        let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/FEDERATION.md");
+        let docs = std::fs::read_to_string(docs).unwrap();
+        let named = format!("asked within {LATE} s; `late`: within {SILENT} s");
+        assert!(docs.contains(&named), "{named}");
+    }
 
     #[test]
     fn an_invitation_is_read_as_it_is_printed() {

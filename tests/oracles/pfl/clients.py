@@ -3,8 +3,9 @@ trains a logistic regression on 50 examples for an epoch.
 
     torchrun --standalone --nproc_per_node 2 clients.py CLIENTS ROUNDS
 
-Every process simulates its part of the clients on one thread, which is pfl's way to use several cores. The first
-one prints a line of JSON: clients, rounds, and the seconds of all rounds, without start and imports.
+Every process simulates its part of the clients on one thread, which is pfl's way to use several cores; that pfl shares
+them out is checked. The first one prints a line of JSON: clients, rounds, and the seconds of all rounds, without start
+and imports.
 """
 import json, os, sys, time
 
@@ -18,6 +19,7 @@ from pfl.data.federated_dataset import FederatedDataset
 from pfl.data.pytorch import PyTorchTensorDataset
 from pfl.data.sampling import get_user_sampler
 from pfl.hyperparam import NNEvalHyperParams, NNTrainHyperParams
+from pfl.internal.ops import pytorch_ops
 from pfl.metrics import Weighted
 from pfl.model.pytorch import PyTorchModel
 
@@ -66,6 +68,9 @@ def simulate(users, clients, rounds):
 
 def main():
     torch.set_num_threads(1)
+    started, known = int(os.environ.get("WORLD_SIZE", "1")), pytorch_ops.distributed.world_size
+    if known != started:
+        sys.exit(f"{started} processes were started, and pfl knows of {known}: each would simulate all clients")
     np.random.seed(1)
     users = data()
     simulate(users, min(CLIENTS, 50), 1)

@@ -1,4 +1,4 @@
-import type { Answers, ArmGrid, ArmRounds, LogEntries, LogGrowth, LogPlace, Refusal, RegisteredModule, Report, RoundDetail, RunSummary, UpdateView } from './names';
+import type { Answers, ArmGrid, ArmRounds, FederationSummary, FederationView, LogEntries, LogGrowth, LogPlace, Refusal, RegisteredModule, Report, RoundDetail, RunSummary, UpdateView } from './names';
 
 /** A refusal of the server, or a server that could not be reached. */
 export class ApiError extends Error {
@@ -88,6 +88,9 @@ export const getEntry = (run: string, index: number) => call<LogPlace>(`/api/run
 export const getGrowth = (run: string, old: number) => call<LogGrowth>(`/api/runs/${part(run)}/growth?old=${old}`);
 export const logUrl = (run: string, path: string) => `/api/runs/${part(run)}/log/${path}`;
 export const eventsUrl = (run: string, from: string) => `/api/runs/${part(run)}/events${from === '' ? '' : `?from=${part(from)}`}`;
+export const listFederations = () => call<FederationSummary[]>('/api/federations');
+export const getFederation = (federation: string, search: string, from: number, count: number) =>
+  call<FederationView>(`/api/federations/${part(federation)}?from=${from}&count=${count}${search === '' ? '' : `&search=${part(search)}`}`);
 export const listModules = () => call<RegisteredModule[]>('/api/modules');
 
 export const submitModule = (module: string, envelope: unknown) =>

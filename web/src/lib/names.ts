@@ -10,6 +10,9 @@ export type ArmRounds = Schemas['ArmRounds'];
 export type Conclusion = Schemas['Conclusion'];
 export type Effect = Schemas['Effect'];
 export type Evidence = Schemas['Evidence'];
+export type FederationNode = Schemas['FederationNode'];
+export type FederationSummary = Schemas['FederationSummary'];
+export type FederationView = Schemas['FederationView'];
 export type Lineage = Schemas['Lineage'];
 export type Given = Schemas['GivenAnswer'];
 export type LogEntries = Schemas['LogEntries'];
@@ -19,6 +22,7 @@ export type LogPlace = Schemas['LogPlace'];
 export type LineageNode = Schemas['Node'];
 /** A share with its 95 % Wilson interval. `rate`, `low` and `high` are in [0, 1]. */
 export type Measure = Schemas['Share'];
+export type NodeHealth = Schemas['NodeHealth'];
 export type Prompt = Schemas['Prompt'];
 /** The words of a refusal; the server's has a status with them. */
 export type Refusal = Pick<Schemas['Problem'], 'error' | 'what' | 'hint'>;

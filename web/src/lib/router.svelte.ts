@@ -11,6 +11,7 @@ export const href = {
   answers: (run: string) => `/runs/${part(run)}/answers`,
   round: (run: string, arm: string, round: number) => `/runs/${part(run)}/arms/${part(arm)}?round=${round}`,
   log: (run: string) => `/runs/${part(run)}/log`,
+  federation: (federation: string) => `/federations/${part(federation)}`,
   update: (run: string, update: string) => `/runs/${part(run)}/updates/${part(update)}`,
 };
 

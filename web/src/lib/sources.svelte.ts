@@ -1,21 +1,23 @@
 import { address } from './address.svelte';
-import { getAnswers, getReport, getUpdate, listModules, listRuns } from './api';
-import type { Answers, RegisteredModule, Report, RunSummary, UpdateView } from './names';
+import { getAnswers, getFederation, getReport, getUpdate, listFederations, listModules, listRuns } from './api';
+import type { Answers, FederationSummary, FederationView, RegisteredModule, Report, RunSummary, UpdateView } from './names';
 import { LiveReport } from './report.svelte';
 import { check, type Check } from './verifier';
 
-/** How often the list of runs is asked for: new runs and progress appear without a reload. */
-const LIST_EVERY = 5000;
+/** How often what goes on is asked for again: it appears without a reload. */
+const AGAIN = 5000;
 
-/** The runs of the server. */
-export class RunList {
-  runs = $state.raw<RunSummary[] | null>(null);
+/** Data that is asked for again and again while its page is open. */
+class Repeated<T> {
+  found = $state.raw<T | null>(null);
   problem = $state.raw<unknown>(null);
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
+  /** Counts questions: the answer to an earlier one does not take the place of a later one's. */
+  #asked = 0;
 
-  constructor() {
-    void this.#load();
+  constructor(readonly ask: () => Promise<T>) {
+    void this.again();
   }
 
   close(): void {
@@ -23,14 +25,54 @@ export class RunList {
     clearTimeout(this.#timer);
   }
 
-  async #load(): Promise<void> {
+  /** Asks now, and from now on as often as before. */
+  async again(): Promise<void> {
+    clearTimeout(this.#timer);
+    const asked = ++this.#asked;
     try {
-      this.runs = await listRuns();
+      const found = await this.ask();
+      if (asked !== this.#asked) return;
+      this.found = found;
       this.problem = null;
     } catch (error) {
+      if (asked !== this.#asked) return;
       this.problem = error;
     }
-    if (!this.#closed) this.#timer = setTimeout(() => void this.#load(), LIST_EVERY);
+    if (!this.#closed) this.#timer = setTimeout(() => void this.again(), AGAIN);
+  }
+}
+
+/** The runs of the server. */
+export class RunList extends Repeated<RunSummary[]> {
+  constructor() {
+    super(listRuns);
+  }
+
+  get runs(): RunSummary[] | null {
+    return this.found;
+  }
+}
+
+/** The federations that the server coordinates. */
+export class FederationList extends Repeated<FederationSummary[]> {
+  constructor() {
+    super(listFederations);
+  }
+}
+
+/** Nodes of a federation that are shown at once. */
+export const NODES = 100;
+
+/** A federation, with the part of its nodes that the address names. */
+export class ShownFederation extends Repeated<FederationView> {
+  constructor(readonly federation: string) {
+    super(() => getFederation(federation, address.get('q') ?? '', ShownFederation.from(), NODES));
+  }
+
+  /** Place of the first node that is shown. */
+  static from(): number {
+    const from = Number(address.get('from') ?? '0');
+    return Number.isSafeInteger(from) && from > 0 ? from : 0;
   }
 }
 

@@ -7,11 +7,12 @@ mod idle;
 mod kills;
 mod workers;
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 
 use super::{Figure, write};
-use crate::process::{root, say};
-use crate::{Outcome, fail};
+use crate::process::{OWN, root, say};
+use crate::{Outcome, build, fail};
 
 /// Kills without an option.
 const KILLS: u32 = 100;
@@ -54,6 +55,8 @@ impl Asked {
 pub(super) fn bench(arguments: &[String]) -> Outcome {
     let asked = Asked::read(arguments)?;
     let wants = |part: &str| asked.part.as_deref().is_none_or(|only| only == part);
+    // Every part runs the program or its policies.
+    build::everything()?;
     // Each counts when it is done, whatever becomes of those after it.
     if wants("kills") {
         done(kills::figures(asked.kills)?)?;
@@ -88,25 +91,57 @@ fn figure(name: &str, value: f64, unit: &str) -> Figure {
     }
 }
 
-/// Runs a test of the whole with an environment; what it says it measured.
-fn tested<T>(
-    test: &str,
-    environment: &[(&str, &str)],
-    read: impl Fn(&str) -> Option<T>,
-) -> Outcome<T> {
-    let ran = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
-        .args(["test", "--quiet", "--workspace", "--test", "lend"])
+/// Runs a test of the whole with an environment; what it says it measured, in the line that begins with `label`.
+/// The rest is shown as it comes.
+fn tested(test: &str, label: &str, environment: &[(&str, &str)]) -> Outcome<Measured> {
+    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+    command
+        .args(["test", "--workspace", "--test", "lend"])
+        .args(build::features())
         .args([test, "--", "--nocapture"])
         .envs(environment.iter().copied())
         .current_dir(root())
-        .output()?;
-    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
-    match said.lines().find_map(read) {
-        Some(read) if ran.status.success() => Ok(read),
-        _ => fail(format!(
-            "the test did not say what it measured:\n{said}{}",
-            String::from_utf8_lossy(&ran.stderr)
+        .stdout(Stdio::piped());
+    for variable in OWN {
+        command.env_remove(variable);
+    }
+    let mut child = command.spawn()?;
+    let mut measured = None;
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines() {
+            let line = line?;
+            measured = Measured::of(&line, label).or(measured);
+            eprintln!("    {line}");
+        }
+    }
+    match (child.wait()?.success(), measured) {
+        (true, Some(measured)) => Ok(measured),
+        (true, None) => fail(format!(
+            "the test {test} did not say what it measured: was it left out?"
         )),
+        (false, _) => fail(format!("the test {test} failed, see above")),
+    }
+}
+
+/// Numbers of a line `LABEL: NAME NUMBER, NAME NUMBER`.
+#[derive(Debug)]
+struct Measured(String);
+
+impl Measured {
+    fn of(line: &str, label: &str) -> Option<Measured> {
+        // The name of the test may stand before it.
+        let (_, rest) = line.split_once(&format!("{label}: "))?;
+        rest.contains(' ').then(|| Measured(rest.to_owned()))
+    }
+
+    /// The number of a name.
+    fn number(&self, name: &str) -> Outcome<f64> {
+        let mut parts = self.0.split(", ");
+        let found = parts.find_map(|part| part.strip_prefix(name)?.strip_prefix(' '));
+        match found.and_then(|text| text.trim().parse::<f64>().ok()) {
+            Some(number) => Ok(number),
+            None => fail(format!("the test did not say {name}: {}", self.0)),
+        }
     }
 }
 
@@ -125,5 +160,15 @@ mod tests {
         for bad in ["--kills", "--kills 201", "--rounds 0", "node"] {
             assert!(read(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_line_is_read_by_its_names() {
+        let line = "test idle::a ... idle: nodes 2000, rss_mb 61.5, core_share 0.0312";
+        let measured = Measured::of(line, "idle").unwrap();
+        assert_eq!(measured.number("nodes").unwrap(), 2000.0);
+        assert_eq!(measured.number("core_share").unwrap(), 0.0312);
+        assert!(measured.number("rss").is_err() && measured.number("told").is_err());
+        assert!(Measured::of("test idle::a ... ok", "idle").is_none());
     }
 }

@@ -1,13 +1,12 @@
 //! `fedseal federation create|invite|revoke|start|pause|resume|stop|status|list`
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use fedseal_client_sdk::keys::{Passphrase, PublicKey, SigningKey};
 use fedseal_federation::coordinator::books::Books;
 use fedseal_federation::coordinator::commands::perform;
-use fedseal_federation::protocol::{ADMIN, Command, Status, Told};
+use fedseal_federation::protocol::{ADMIN, Command, LATE, NodeStatus, SILENT, Status, Told};
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::lifecycle::Event;
 
@@ -188,8 +187,9 @@ impl Where {
         let passphrase = keys::passphrase()?;
         let (books, key) =
             coordinator(&places::home()?, passphrase.as_ref(), self.state.as_deref())?;
-        let seen = |_: &str| BTreeMap::new();
-        Ok(perform(&books, command, key, &seen)?)
+        // Rounds are executed by the server alone.
+        let jobs = |_: &str| None;
+        Ok(perform(&books, command, key, &jobs)?)
     }
 }
 
@@ -220,25 +220,10 @@ fn text(status: &Status) -> String {
         nodes.len(),
         status.coordinator
     )];
-    for node in nodes {
-        let asked = match node.asked {
-            Some(seconds) => format!("asked {seconds} s ago"),
-            None => "never heard of".into(),
-        };
-        let cosigned = match node.cosigned {
-            Some(size) => format!(", cosigned {size} entries"),
-            None => String::new(),
-        };
-        let revoked = match &node.revoked {
-            Some(reason) => format!("; its key was revoked: {reason}"),
-            None => String::new(),
-        };
+    lines.extend(nodes.iter().map(of_node));
+    if !nodes.is_empty() {
         lines.push(format!(
-            "  {}: key {}, shard {} of {} examples; {asked}{cosigned}{revoked}",
-            node.client,
-            node.key.key_id(),
-            node.shard.short(),
-            node.examples
+            "  a node is late when it did not ask for {LATE} s, and silent after {SILENT} s; one that trains does not ask"
         ));
     }
     if !status.missing.is_empty() {
@@ -253,4 +238,102 @@ fn text(status: &Status) -> String {
         lines.push(format!("  failed: {failure}"));
     }
     lines.join("\n")
+}
+
+/// A node as a line of text.
+fn of_node(node: &NodeStatus) -> String {
+    let asked = match node.asked {
+        Some(seconds) => format!("asked {seconds} s ago"),
+        None => "never heard of".into(),
+    };
+    let contact = match &node.contact {
+        Some(contact) => format!(
+            " ({}, protocol {}, clock {})",
+            contact.program,
+            contact.protocol,
+            clock(contact.ahead)
+        ),
+        None => String::new(),
+    };
+    let jobs = match node.jobs {
+        Some(jobs) => format!(
+            "; jobs: {} done, {} refused, {} late",
+            jobs.done, jobs.refused, jobs.late
+        ),
+        None => String::new(),
+    };
+    let cosigned = match node.cosigned {
+        Some(size) => format!("; cosigned {size} entries"),
+        None => String::new(),
+    };
+    let revoked = match &node.revoked {
+        Some(reason) => format!("; its key was revoked: {reason}"),
+        None => String::new(),
+    };
+    format!(
+        "  {}: {}, {asked}{contact}{jobs}{cosigned}; key {}, shard {} of {} examples{revoked}",
+        node.client,
+        node.health.as_str(),
+        node.key.key_id(),
+        node.shard.short(),
+        node.examples
+    )
+}
+
+/// A node's clock beside the coordinator's.
+fn clock(ahead: i64) -> String {
+    match ahead {
+        0 => "equal".into(),
+        1.. => format!("{ahead} s ahead"),
+        _ => format!("{} s behind", ahead.unsigned_abs()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fedseal_client_sdk::digest::Digest;
+    use fedseal_federation::protocol::{Contact, Health, Jobs};
+
+    #[test]
+    fn a_node_is_told_with_all_that_is_known_of_it() {
+        let key = SigningKey::from_seed([1; 32]).public();
+        let silent = NodeStatus {
+            client: "north".into(),
+            key,
+            shard: Digest::of(b"shard"),
+            examples: 8,
+            enrolled: "2026-01-02T03:04:05Z".into(),
+            health: Health::Silent,
+            asked: None,
+            contact: None,
+            jobs: None,
+            cosigned: None,
+            revoked: None,
+        };
+        let text = of_node(&silent);
+        let begins = format!("  north: silent, never heard of; key {}", key.key_id());
+        assert!(text.starts_with(&begins), "{text}");
+        let fresh = NodeStatus {
+            health: Health::Fresh,
+            asked: Some(3),
+            contact: Some(Contact {
+                protocol: 2,
+                program: "fedseal/1.0".into(),
+                ahead: -4,
+            }),
+            jobs: Some(Jobs {
+                done: 12,
+                refused: 1,
+                late: 0,
+            }),
+            cosigned: Some(30),
+            ..silent
+        };
+        let text = of_node(&fresh);
+        let expected = "north: fresh, asked 3 s ago (fedseal/1.0, protocol 2, clock 4 s behind); \
+            jobs: 12 done, 1 refused, 0 late; cosigned 30 entries";
+        assert!(text.contains(expected), "{text}");
+        assert_eq!([clock(0), clock(1)], ["equal", "1 s ahead"]);
+    }
 }

@@ -16,7 +16,8 @@ use fedseal_federation::node::{self, CACHE_BYTES, Own, Shard};
 use fedseal_federation::options::open_model;
 use fedseal_federation::own::How;
 use fedseal_federation::protocol::{
-    Cosigned, Enrol, Enrolled, Invitation, Next, OLDEST, Refuse, Taken, VERSION, WAIT, prefix,
+    Cosigned, Enrol, Enrolled, Invitation, LONGEST_WAIT, Next, OLDEST, Refuse, Taken, VERSION,
+    prefix,
 };
 use fedseal_federation::runner::Options;
 use fedseal_federation::work::desk::Fate;
@@ -305,7 +306,7 @@ impl Link for Remote {
     }
 
     fn next(&self) -> Result<Next> {
-        debug_assert!(CALL.as_secs() > WAIT);
+        debug_assert!(CALL.as_secs() > LONGEST_WAIT);
         parsed("/next", &self.post("/next", &serde_json::json!({}))?)
     }
 

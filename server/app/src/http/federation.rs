@@ -2,7 +2,6 @@
 //! administrator, who has a token. A question for a job waits without a thread of its own.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -11,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post, put};
 use axum::{Json, Router};
 use fedseal_federation::protocol::{
-    Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, OLDEST, Refuse, Taken, VERSION, WAIT, prefix,
+    Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, OLDEST, Refuse, Taken, VERSION, prefix,
 };
 use fedseal_federation::work::desk::Fate;
 use fedseal_federation::work::package::attested;
@@ -102,15 +101,18 @@ async fn enrol(State(all): Server, Path(name): Path<String>, request: Request) -
 
 /// `POST PREFIX/NAME/next`: a job, or after a while none.
 async fn next(State(all): Server, Path(name): Path<String>, request: Request) -> Answer<Response> {
-    let (key, _) = received(&all, &name, request, true, MOST_REQUEST, false).await?;
-    all.books().heard(&name, &key);
-    let end = tokio::time::Instant::now() + Duration::from_secs(WAIT);
+    let (key, held) = received(&all, &name, request, true, MOST_REQUEST, false).await?;
+    all.books().heard(&name, &key, held.contact.clone());
+    // What waits holds no room for bodies.
+    drop(held);
+    let waits = all.waits();
+    let end = tokio::time::Instant::now() + waits.longest();
     loop {
         let changed = all.changed.notified();
         tokio::pin!(changed);
         // From here on no change is missed.
         changed.as_mut().enable();
-        let phase = all.view(&name)?.phase;
+        let phase = all.phase(&name)?;
         let gathering = all.gathering(&name);
         if let Some(gathering) = &gathering
             && let Some(job) = gathering.offer(&key).map_err(refusal)?
@@ -125,7 +127,7 @@ async fn next(State(all): Server, Path(name): Path<String>, request: Request) ->
         if phase.is_last() || tokio::time::timeout_at(end, changed).await.is_err() {
             let plan = match gathering {
                 Some(gathering) => Some(gathering.plan()),
-                None => all.begun(&name).ok().map(|begun| begun.plan),
+                None => all.plan(&name),
             };
             return Ok(Json(Next::Idle { phase, plan }).into_response());
         }
@@ -233,7 +235,7 @@ async fn cosign(
             .cosign(&name, &begun.log, key, &note)
             .map_err(refusal)?;
         // A log that is still open has its lines attached when it is closed.
-        if all.view(&name)?.phase == Phase::Finished {
+        if all.phase(&name)? == Phase::Finished {
             all.attach(&name, Some(&key));
         }
         Ok(StatusCode::NO_CONTENT.into_response())

@@ -2,32 +2,34 @@
 //! them.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::Request;
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::http_signature::{Known, Role, Signed};
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::tlog::{KeyKind, VerifierKey};
 use fedseal_federation::Error;
-use fedseal_federation::coordinator::books::{Books, Federation};
+use fedseal_federation::coordinator::books::{Books, Standing};
 use fedseal_federation::coordinator::commands::perform;
 use fedseal_federation::coordinator::ended::Ended;
-use fedseal_federation::protocol::{Command, MOST_REQUEST, MOST_UPDATE};
+use fedseal_federation::protocol::{
+    Command, Contact, Health, Jobs, LONGEST_WAIT, MOST_REQUEST, MOST_UPDATE, Status, WAIT,
+};
 use fedseal_federation::runner::Gathering;
 use fedseal_ledger::OpenBlob;
 use fedseal_record::rundir::RunDir;
 use fedseal_rules::lifecycle::Phase;
 use tokio::sync::Notify;
 
-use super::files;
 use super::rates::Rate;
 use super::refusal::{Answer, Refusal};
 use super::shares::{Peer, Share, Shares};
@@ -35,8 +37,10 @@ use super::signed::{self, Signatures};
 use crate::logs::{self, Level};
 use crate::metrics;
 
-/// Seconds after which a node that did not ask for work counts as silent; one that trains asks when it is done.
-const SILENT: u64 = 300;
+/// Questions for work a second that waiting nodes are to ask at most, together.
+const QUESTIONS: usize = 100;
+/// Longest name of a node's program that is kept, characters.
+const MOST_PROGRAM: usize = 80;
 /// Bytes of requests that are in memory at once.
 const BODIES: usize = 2 * MOST_UPDATE;
 /// Bytes of one address's requests that are in memory at once: the largest update is among them.
@@ -53,8 +57,8 @@ pub(crate) struct Federations {
     /// Bytes of requests that are in memory.
     bodies: Arc<Shares>,
     running: Mutex<HashMap<String, Arc<Gathering>>>,
-    /// State of each federation that was asked about, with the file that it was read from as it was then.
-    views: Mutex<HashMap<String, (files::Stamp, Arc<View>)>>,
+    /// Questions for work that wait now.
+    waiting: AtomicUsize,
     /// Each federation's run, once it was asked for.
     begun: Mutex<HashMap<String, Arc<Begun>>>,
     /// Federations that are over, once a node asked for a blob of theirs.
@@ -63,14 +67,26 @@ pub(crate) struct Federations {
     pub(crate) changed: Arc<Notify>,
 }
 
-/// State of a federation, as far as requests of nodes are held against it.
-pub(super) struct View {
-    /// Its state.
-    pub(super) phase: Phase,
-    /// Keys of its nodes, but for those that were given up.
-    keys: BTreeSet<PublicKey>,
-    /// Keys that were given up, with the reasons.
-    revoked: BTreeMap<PublicKey, String>,
+/// A question for work that waits.
+pub(super) struct Waits<'a>(&'a AtomicUsize);
+
+impl Waits<'_> {
+    /// How long it may wait: the longer, the more of them do.
+    pub(super) fn longest(&self) -> Duration {
+        longest(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How long each of so many questions waits, so that at most [`QUESTIONS`] come a second.
+fn longest(waiting: usize) -> Duration {
+    let seconds = (waiting / QUESTIONS) as u64;
+    Duration::from_secs(seconds.clamp(WAIT, LONGEST_WAIT))
 }
 
 /// A run that was begun.
@@ -102,7 +118,7 @@ impl Federations {
             enrolments: Signatures::new(names, true, rate),
             bodies: Shares::new(BODIES, BODIES_OF_ADDRESS),
             running: Mutex::default(),
-            views: Mutex::default(),
+            waiting: AtomicUsize::new(0),
             begun: Mutex::default(),
             ended: Mutex::default(),
             changed: Arc::new(Notify::new()),
@@ -114,6 +130,12 @@ impl Federations {
         &self.books
     }
 
+    /// Counts a question for work for as long as it waits.
+    pub(super) fn waits(&self) -> Waits<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waits(&self.waiting)
+    }
+
     /// The folder of a federation's run.
     pub(crate) fn run(&self, name: &str) -> RunDir {
         RunDir::new(self.runs.join(name))
@@ -121,6 +143,7 @@ impl Federations {
 
     /// Lets nodes reach a run, or no longer.
     pub(crate) fn set(&self, name: &str, gathering: Option<Arc<Gathering>>) {
+        self.keep_jobs(name);
         match gathering {
             Some(gathering) => lock(&self.running).insert(name.to_owned(), gathering),
             None => lock(&self.running).remove(name),
@@ -143,39 +166,9 @@ impl Federations {
         })
     }
 
-    /// Where a federation stands, by its books; they are read again when they change.
-    pub(crate) fn phase(&self, name: &str) -> fedseal_federation::Result<Phase> {
-        Ok(self.viewed(name)?.phase)
-    }
-
-    pub(super) fn view(&self, name: &str) -> Answer<Arc<View>> {
-        self.viewed(name).map_err(refusal)
-    }
-
-    fn viewed(&self, name: &str) -> fedseal_federation::Result<Arc<View>> {
-        let stamp = files::Stamp::at(&self.books.stamp(name)?);
-        if let Some((of, view)) = lock(&self.views).get(name)
-            && stamp.as_ref() == Some(of)
-        {
-            return Ok(view.clone());
-        }
-        let Federation { phase, members, .. } = self.books.read(name)?;
-        let (mut keys, mut revoked) = (BTreeSet::new(), BTreeMap::new());
-        for joined in members.into_values() {
-            match joined.revoked {
-                None => drop(keys.insert(joined.member.key)),
-                Some(reason) => drop(revoked.insert(joined.member.key, reason)),
-            }
-        }
-        let view = Arc::new(View {
-            phase,
-            keys,
-            revoked,
-        });
-        if let Some(stamp) = stamp {
-            lock(&self.views).insert(name.to_owned(), (stamp, view.clone()));
-        }
-        Ok(view)
+    /// State of a federation, for an answer to a node.
+    pub(super) fn phase(&self, name: &str) -> Answer<Phase> {
+        self.books.phase(name).map_err(refusal)
     }
 
     /// A federation's run, where it was begun; its plan does not change.
@@ -195,9 +188,17 @@ impl Federations {
         Ok(begun)
     }
 
+    /// Digest of the plan of a federation's run, where it was begun: nodes wait for that, and ask again and again.
+    pub(super) fn plan(&self, name: &str) -> Option<Digest> {
+        let known = lock(&self.begun).contains_key(name);
+        let begun = known || self.run(name).plan().is_file();
+        let begun = begun.then(|| self.begun(name).ok()).flatten()?;
+        Some(begun.plan)
+    }
+
     /// A blob that nodes of a federation may fetch now.
     pub(super) fn blob(&self, name: &str, digest: &Digest) -> Answer<Arc<OpenBlob>> {
-        if self.gathering(name).is_some() || self.view(name)?.phase != Phase::Finished {
+        if self.gathering(name).is_some() || self.phase(name)? != Phase::Finished {
             return self.gathering_now(name)?.blob(digest).map_err(refusal);
         }
         let known = lock(&self.ended).get(name).cloned();
@@ -214,8 +215,8 @@ impl Federations {
 
     /// Tells a run of nodes whose keys were given up.
     pub(crate) fn pass_revoked(&self, name: &str) {
-        if let (Some(gathering), Ok(view)) = (self.gathering(name), self.viewed(name)) {
-            for (key, reason) in &view.revoked {
+        if let (Some(gathering), Ok(revoked)) = (self.gathering(name), self.books.revoked(name)) {
+            for (key, reason) in &revoked {
                 gathering.revoke(key, reason);
             }
         }
@@ -223,15 +224,16 @@ impl Federations {
 
     /// Brings the metrics of a federation up to date.
     pub(crate) fn measure(&self, name: &str) {
-        let Ok(status) = self.books.status(name, &self.seen(name)) else {
+        self.keep_jobs(name);
+        let Ok(status) = self.status(name) else {
             return;
         };
         let (mut revoked, mut heard, mut silent) = (0.0, 0.0, 0.0);
         for node in &status.nodes {
-            match (&node.revoked, node.asked) {
-                (Some(_), _) => revoked += 1.0,
-                (None, Some(ago)) if ago <= SILENT => heard += 1.0,
-                _ => silent += 1.0,
+            match node.health {
+                Health::Revoked => revoked += 1.0,
+                Health::Fresh | Health::Late => heard += 1.0,
+                Health::Silent => silent += 1.0,
             }
         }
         for (state, nodes) in [("revoked", revoked), ("heard", heard), ("silent", silent)] {
@@ -256,16 +258,30 @@ impl Federations {
         }
     }
 
-    fn seen(&self, name: &str) -> BTreeMap<PublicKey, Instant> {
-        self.gathering(name)
-            .map(|gathering| gathering.seen())
-            .unwrap_or_default()
+    /// A federation as it is now.
+    pub(super) fn status(&self, name: &str) -> fedseal_federation::Result<Status> {
+        self.books.status(name, self.jobs(name))
+    }
+
+    /// Jobs of nodes by how they ended, where rounds are executed now.
+    fn jobs(&self, name: &str) -> Option<BTreeMap<PublicKey, Jobs>> {
+        Some(self.gathering(name)?.ends())
+    }
+
+    /// Writes down how the jobs of nodes ended, for the time when no round is executed.
+    fn keep_jobs(&self, name: &str) {
+        let kept = self
+            .jobs(name)
+            .map(|jobs| self.books.keep_jobs(name, &jobs));
+        if let Some(Err(error)) = kept {
+            logs::say(Level::Error, "fault", &format!("{name}: {error}"));
+        }
     }
 
     /// Does what the administrator asks for.
     pub(super) fn perform(&self, command: Command) -> Answer<Response> {
-        let seen = |name: &str| self.seen(name);
-        let told = perform(&self.books, command, self.coordinator, &seen).map_err(refusal)?;
+        let jobs = |name: &str| self.jobs(name);
+        let told = perform(&self.books, command, self.coordinator, &jobs).map_err(refusal)?;
         self.changed.notify_waiters();
         Ok(Json(told).into_response())
     }
@@ -296,6 +312,8 @@ pub(super) fn refusal(error: Error) -> Refusal {
 /// A received body; it counts among the bytes that are in memory for as long as it is there.
 pub(super) struct Held {
     bytes: Vec<u8>,
+    /// Its request, as far as that tells of the node.
+    pub(super) contact: Contact,
     _share: Share,
 }
 
@@ -314,16 +332,19 @@ fn sender(all: &Federations, name: &str, head: &Parts, body: bool, anyone: bool)
     // place among those of nodes.
     let known = |keyid: &str| {
         let key: PublicKey = keyid.parse().ok()?;
-        let member = || -> Answer<bool> { Ok(anyone || all.view(name)?.keys.contains(&key)) };
-        match member() {
-            Ok(true) => {
+        let standing = match anyone {
+            true => Ok(Standing::Node),
+            false => all.books.standing(name, &key),
+        };
+        match standing {
+            Ok(Standing::Node) => {
                 return Some(Known {
                     key,
                     roles: vec![Role::Node],
                 });
             }
-            Ok(false) => refused.set(Some(foreign(all, name, &key))),
-            Err(refusal) => refused.set(Some(refusal)),
+            Ok(other) => refused.set(Some(foreign(all, name, &key, other))),
+            Err(error) => refused.set(Some(refusal(error))),
         }
         None
     };
@@ -346,12 +367,10 @@ fn sender(all: &Federations, name: &str, head: &Parts, body: bool, anyone: bool)
 }
 
 /// Refusal of a key that is no node's now.
-fn foreign(all: &Federations, name: &str, key: &PublicKey) -> Refusal {
+fn foreign(all: &Federations, name: &str, key: &PublicKey, standing: Standing) -> Refusal {
     let who = key.to_string();
-    if let Ok(view) = all.viewed(name)
-        && let Some(reason) = view.revoked.get(key)
-    {
-        all.books.refusal(name, "revoked", &who, reason);
+    if let Standing::Revoked(reason) = standing {
+        all.books.refusal(name, "revoked", &who, &reason);
         return Refusal::new(
             StatusCode::GONE,
             "The node's key was revoked.",
@@ -366,6 +385,24 @@ fn foreign(all: &Federations, name: &str, key: &PublicKey) -> Refusal {
         who,
         "Join it first: fedseal node --invitation TEXT.",
     )
+}
+
+/// Words of a request about its node: the version in its address, the program's name for itself, when it was signed.
+fn contact(head: &Parts, signed: &Signed) -> Contact {
+    let mut parts = head.uri.path().split('/').filter(|part| !part.is_empty());
+    let version = parts.nth(1).and_then(|part| part.strip_prefix('v'));
+    let program = head.headers.get(header::USER_AGENT);
+    let program = program.and_then(|value| value.to_str().ok());
+    Contact {
+        protocol: version.and_then(|text| text.parse().ok()).unwrap_or(0),
+        // A header's text has no control characters.
+        program: program
+            .unwrap_or_default()
+            .chars()
+            .take(MOST_PROGRAM)
+            .collect(),
+        ahead: signed.created - signed::now(),
+    }
 }
 
 /// Who sent a request, and its body as it was signed. Whoever is not a node of the federation is refused
@@ -388,6 +425,7 @@ pub(super) async fn received(
         Ok(bytes) => {
             let held = Held {
                 bytes,
+                contact: contact(&head, &signed),
                 _share: share,
             };
             Ok((signed.key, held))
@@ -397,5 +435,21 @@ pub(super) async fn received(
             all.books.refusal(name, "body", &who, &refusal.text());
             Err(refusal)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_wait_the_longer_each_does() {
+        let seconds = |waiting| longest(waiting).as_secs();
+        assert_eq!([seconds(1), seconds(1000)], [WAIT; 2]);
+        assert_eq!(seconds(2000), 20);
+        assert_eq!(seconds(1_000_000), LONGEST_WAIT);
+        let waiting = AtomicUsize::new(1);
+        drop(Waits(&waiting));
+        assert_eq!(waiting.into_inner(), 0);
     }
 }

@@ -23,7 +23,7 @@
 //! - [`watched`]: metrics, readiness, and counts of requests.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own; [`work`] that of a run that
 //!   lends its jobs. [`federation`]: that of a coordinator, beside the rest, over
-//!   its [`federations`].
+//!   its [`federations`]; [`nodes`]: how they are, for pages.
 
 mod access;
 mod admin;
@@ -43,6 +43,7 @@ mod listen;
 mod lists;
 mod log;
 mod modules;
+mod nodes;
 mod openapi;
 mod pages;
 mod parts;
@@ -132,6 +133,7 @@ struct Shared {
     logs: log::Logs,
     rounds: rounds::Rounds,
     modules: modules::Modules,
+    federations: Option<Arc<federations::Federations>>,
     pages: pages::Pages,
     feeds: Arc<shares::Shares>,
     tails: tail::Tails,
@@ -184,6 +186,8 @@ fn timed() -> Interface {
         .with(&modules::LIST, modules::list)
         .with(&modules::SUBMIT, modules::submit)
         .with(&modules::decisions::DECIDE, modules::decisions::decide)
+        .with(&nodes::LIST, nodes::list)
+        .with(&nodes::ONE, nodes::one)
         .with(&DESCRIPTION, description)
 }
 
@@ -219,6 +223,7 @@ fn router(settings: Settings) -> Outcome<Router> {
             signed::Signatures::new(&settings.names, settings.signed, limits.requests_of_key),
             settings.rule,
         )?,
+        federations: federations.clone(),
         tails: tail::Tails::new(runs.alive()),
         runs,
         logs: log::Logs::default(),

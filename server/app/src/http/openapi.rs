@@ -103,7 +103,11 @@ pub(super) fn bytes(_: &mut SchemaGenerator) -> Schema {
 pub(super) const READS: &[u16] = &[400, 404, 408, 409, 500, 503];
 
 /// Parameters of paths, each with its meaning.
-const PARAMETERS: [(&str, &str); 7] = [
+const PARAMETERS: [(&str, &str); 8] = [
+    (
+        "federation",
+        "Name of a federation, which its run has, too.",
+    ),
     (
         "digest",
         "A module's digest: SHA-256 as 64 hexadecimal digits.",

@@ -27,7 +27,8 @@ pub(super) struct Signatures {
     rates: Rates<String>,
 }
 
-fn now() -> i64 {
+/// Unix time, seconds.
+pub(super) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs() as i64)
 }

@@ -35,7 +35,7 @@ fn a_federation_at_work_is_copied_and_restored() {
 
     until(home, "finished", |status| status["phase"] == "finished");
     for node in &mut nodes {
-        assert!(node.child.wait().unwrap().success());
+        node.ends();
     }
     backup("late");
     drop(coordinator);

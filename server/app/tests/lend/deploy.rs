@@ -16,8 +16,10 @@ use crate::program::small::home;
 
 /// Longest wait for a service.
 const LONG: Duration = Duration::from_secs(120);
-/// Ports of the file.
-const PORTS: [u16; 6] = [8660, 4222, 9333, 8080, 8888, 8333];
+/// Ports of the file's store.
+const PORTS: [u16; 4] = [9333, 8080, 8888, 8333];
+/// Starts of a service whose port somebody else has, most.
+const TRIES: usize = 5;
 /// Services that others reach by their names.
 const HOSTS: [&str; 3] = ["coordinator", "nats", "store"];
 /// Folder of the image's modules and trust file.
@@ -54,14 +56,21 @@ impl Service {
     }
 
     fn says(&mut self, words: &str) {
+        let came = self.comes_to(words);
+        assert!(came, "{words:?} was not said: {}", self.said());
+    }
+
+    /// Waits until it says these words; whether it did before it ended.
+    fn comes_to(&mut self, words: &str) -> bool {
         let begun = Instant::now();
-        while !self.said().contains(words) {
-            let ended = self.child.try_wait().unwrap();
-            assert!(
-                ended.is_none() && begun.elapsed() < LONG,
-                "{words:?} was not said: {}",
-                self.said()
-            );
+        loop {
+            let ended = self.child.try_wait().unwrap().is_some();
+            if self.said().contains(words) {
+                return true;
+            }
+            if ended || begun.elapsed() > LONG {
+                return false;
+            }
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -228,6 +237,21 @@ impl Compose {
         self.copy(name, 0)
     }
 
+    /// Starts a service on a free port in the place of the file's, until it says these words. A port that somebody
+    /// else took before it listens is another one the next time.
+    fn listening(&mut self, name: &str, of_file: u16, words: &str) -> Service {
+        for _ in 0..TRIES {
+            self.ports.insert(of_file, port());
+            let mut service = self.start(name);
+            if service.comes_to(words) {
+                return service;
+            }
+            let said = service.said();
+            assert!(said.contains("in use"), "{name}: {said}");
+        }
+        panic!("{name} found no port in {TRIES} tries");
+    }
+
     /// `docker compose exec SERVICE fedseal WORDS`
     fn exec(&self, name: &str, words: &[&str]) -> String {
         let words: Vec<String> = words.iter().map(|it| (*it).to_owned()).collect();
@@ -238,15 +262,12 @@ impl Compose {
     }
 }
 
-/// Ports for the file's: SeaweedFS has a second one for each of its own, 10,000 above.
+/// Ports of the store in the place of the file's: SeaweedFS has a second one for each of its own, 10,000 above. No
+/// connection gets one of them: the system takes those above 32,768.
 fn ports() -> BTreeMap<u16, u16> {
     let base = 26_000 + (std::process::id() % 500) as u16 * 8;
     let own = (0..).map(|n| base + n);
-    let mut ports: BTreeMap<u16, u16> = PORTS.into_iter().zip(own).collect();
-    for plain in [8660, 4222] {
-        ports.insert(plain, port());
-    }
-    ports
+    PORTS.into_iter().zip(own).collect()
 }
 
 /// Makes the image's own files: modules, and the key that signed them.
@@ -289,8 +310,7 @@ fn the_services_of_compose_do_a_federation_and_a_run() {
 
     // The store takes longest; what it needs less is done meanwhile.
     let _store = compose.start("store");
-    let mut coordinator = compose.start("coordinator");
-    coordinator.says("the administrator's token");
+    let _coordinator = compose.listening("coordinator", 8660, " at http://");
     let federation = |compose: &Compose, words: &[&str]| {
         compose.exec("coordinator", &[&["federation"], words].concat())
     };
@@ -315,7 +335,7 @@ fn the_services_of_compose_do_a_federation_and_a_run() {
     let said = compose.exec("coordinator", &["verify", "/state/runs/federation"]);
     assert!(said.contains("6 of the updates rest on the word"), "{said}");
 
-    let _nats = compose.start("nats");
+    let _nats = compose.listening("nats", 4222, "Server is ready");
     compose.start("bucket").ends();
     // Who has no password gets nothing.
     let open = format!("http://127.0.0.1:{}/fedseal", compose.ports[&8333]);

@@ -1,9 +1,15 @@
 //! Servers of queues and stores from PyPI (tests/oracles/engines), where they are there.
 
-use std::net::{TcpListener, TcpStream};
+use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longest start of a server.
+const START: Duration = Duration::from_secs(60);
 
 /// A program in the folder of FEDSEAL_ENGINES_BIN, else of PATH. None, with words, where it or the helper of
 /// FEDSEAL_ENGINES is not there; with FEDSEAL_ENGINES_BIN or FEDSEAL_REQUIRE_ORACLES that is a failure.
@@ -25,7 +31,7 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on now.
 pub(crate) fn port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
@@ -35,7 +41,8 @@ pub(crate) fn port() -> u16 {
 pub(crate) struct Nats {
     program: PathBuf,
     folder: PathBuf,
-    port: u16,
+    /// `nats://127.0.0.1:PORT`
+    address: String,
     child: Child,
 }
 
@@ -43,25 +50,28 @@ impl Nats {
     /// A server with its storage in this folder; none where its program is not there.
     pub(crate) fn start(folder: &Path) -> Option<Nats> {
         let program = program("nats-server")?;
-        let port = port();
-        let child = started(&program, folder, port);
+        // It takes a free port itself: one that is looked for before may be another's when it listens.
+        let (child, address) = started(&program, folder, "-1");
         Some(Nats {
             program,
             folder: folder.to_owned(),
-            port,
+            address,
             child,
         })
     }
 
     /// Its address, with the name of a queue.
     pub(crate) fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}?queue=test", self.port)
+        format!("{}?queue=test", self.address)
     }
 
-    /// Kills it (SIGKILL), and starts it again on the same storage.
+    /// Kills it (SIGKILL), and starts it again on the same storage and port.
     pub(crate) fn kill(&mut self) {
+        let ended = self.child.try_wait().unwrap();
+        assert!(ended.is_none(), "nats-server had ended: {ended:?}");
         self.end();
-        self.child = started(&self.program, &self.folder, self.port);
+        let port = self.address.rsplit(':').next().unwrap();
+        (self.child, self.address) = started(&self.program, &self.folder, port);
     }
 
     fn end(&mut self) {
@@ -76,15 +86,41 @@ impl Drop for Nats {
     }
 }
 
-fn started(program: &Path, folder: &Path, port: u16) -> Child {
-    let child = Command::new(program)
-        .args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"])
-        .arg(folder)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        std::thread::sleep(Duration::from_millis(50));
+/// A server that listens, and its address. It is started again while somebody else has its port.
+fn started(program: &Path, folder: &Path, port: &str) -> (Child, String) {
+    let ports = folder.join("ports");
+    let begun = Instant::now();
+    loop {
+        // Files of servers that were killed stay.
+        let _ = fs::remove_dir_all(&ports);
+        fs::create_dir_all(&ports).unwrap();
+        let mut child = Command::new(program)
+            .args(["-js", "-a", "127.0.0.1", "-p", port, "-sd"])
+            .arg(folder)
+            .arg("--ports_file_dir")
+            .arg(&ports)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        while child.try_wait().unwrap().is_none() {
+            if let Some(address) = address(&ports) {
+                return (child, address);
+            }
+            if begun.elapsed() > START {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("nats-server does not listen at port {port}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(begun.elapsed() < START, "nats-server ends at port {port}");
+        std::thread::sleep(Duration::from_millis(200));
     }
-    child
+}
+
+/// The address in the file that nats-server writes once it listens; none while it is not there as a whole.
+fn address(ports: &Path) -> Option<String> {
+    let file = fs::read_dir(ports).ok()?.flatten().next()?;
+    let ports: Value = serde_json::from_slice(&fs::read(file.path()).ok()?).ok()?;
+    Some(ports["nats"][0].as_str()?.to_owned())
 }

@@ -288,7 +288,7 @@ fn faults_are_refused_by_name_and_nothing_is_lost() {
         );
     }
     for node in &mut nodes {
-        assert!(node.child.wait().unwrap().success());
+        node.ends();
     }
     assert_eq!(
         adapters(&home.join("runs/fed")),

@@ -76,7 +76,7 @@ fn enrol(home: &Path, count: usize) {
         };
         state.members.insert(format!("node-{number:05}"), joined);
     }
-    let path = books.stamp("fed").unwrap();
+    let path = home.join("books/fed/state.json");
     fs::write(path, canonical::to_vec(&state).unwrap()).unwrap();
 }
 
@@ -212,6 +212,12 @@ fn waiting_nodes_cost_little_and_hear_at_once() {
     let told = begun.elapsed().as_secs_f64();
     // Questions that nobody wakes wait longer.
     assert!(told < 3.0, "{told} s until all had heard");
+    // There is no run yet, which is no fault.
+    let said = server.said();
+    assert!(
+        said.iter().all(|line| !line.contains("run.json")),
+        "{said:#?}"
+    );
     println!(
         "idle: nodes {}, enrolled {}, rss_mb {rss:.1}, core_share {share:.4}, told_seconds {told:.2}",
         sizes.nodes, sizes.enrolled

@@ -16,6 +16,7 @@ mod raw;
 #[cfg(target_os = "linux")]
 mod system;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
@@ -24,7 +25,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use engines::Nats;
+use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::SigningKey;
+use fedseal_client_sdk::record::Record;
+use fedseal_record::opened::OpenRun;
 use program::small::{SMALL, home};
 use program::{command, ok, refused};
 use serde_json::Value;
@@ -84,6 +88,36 @@ impl Started {
     fn tells(&mut self, words: &str) -> String {
         wait(&self.told, words)
     }
+
+    /// Kills it (SIGKILL) where it is at work, and says whether it was. One that had ended by itself had no failure.
+    fn kill(mut self) -> bool {
+        match self.child.try_wait().unwrap() {
+            None => true,
+            Some(status) => {
+                assert!(status.success(), "{status}: {:#?}", self.said());
+                false
+            }
+        }
+    }
+
+    /// Waits until it has ended without a failure.
+    fn ends(&mut self) {
+        let begun = Instant::now();
+        loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => {
+                    return assert!(status.success(), "{status}: {:#?}", self.said());
+                }
+                None => assert!(begun.elapsed() < LONG, "no end: {:#?}", self.said()),
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Lines on standard error that nobody looked at.
+    fn said(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
 }
 
 impl Drop for Started {
@@ -105,6 +139,39 @@ const BETWEEN: Duration = Duration::from_millis(500);
 fn kills() -> usize {
     let more = std::env::var("FEDSEAL_KILLS").ok();
     more.map_or(0, |text| text.parse().unwrap())
+}
+
+/// Attestations of the updates in a run's log, of which there is one of each client in each round.
+fn once_each(run: &Path, clients: usize, rounds: usize) -> BTreeSet<Digest> {
+    let entries = OpenRun::read(run).unwrap().log.entries().unwrap();
+    let (mut places, mut attestations, mut updates) = (BTreeSet::new(), BTreeSet::new(), 0);
+    for entry in &entries {
+        if let Record::Update {
+            client,
+            round,
+            attestation,
+            ..
+        } = Record::from_bytes(entry).unwrap()
+        {
+            places.insert((client.to_string(), round.0));
+            attestations.insert(attestation);
+            updates += 1;
+        }
+    }
+    let all = clients * rounds;
+    assert_eq!(
+        (updates, places.len(), attestations.len()),
+        (all, all, all),
+        "updates, their places, their attestations"
+    );
+    attestations
+}
+
+/// The log of a run is whole, and the run verifies; what `verify` said.
+fn holds(home: &Path, run: &str) -> String {
+    let said = ok(home, &["log", "fsck", run]);
+    assert!(said.contains("is whole"), "{said}");
+    ok(home, &["verify", run])
 }
 
 fn adapters(run: &Path) -> Vec<Value> {
@@ -163,7 +230,7 @@ fn workers_do_a_run_and_one_is_killed() {
     drop(first);
     let mut second = worker("two.pem", "second");
     second.says(": done");
-    assert!(lending.child.wait().unwrap().success());
+    lending.ends();
     drop(second);
 
     assert_eq!(adapters(&home.join("lent")), adapters(&home.join("alone")));
@@ -195,8 +262,8 @@ fn workers_of_a_queue_do_a_run_and_one_is_killed() {
     };
     let url = server.url();
     let more = kills();
-    let rounds = format!("rounds = {}", 1 + 2 * more);
-    let experiment = SMALL.replace("rounds = 1", &rounds);
+    let rounds = 1 + 2 * more;
+    let experiment = SMALL.replace("rounds = 1", &format!("rounds = {rounds}"));
     fs::write(home.join("queued.toml"), experiment).unwrap();
     let run = [
         "run",
@@ -214,14 +281,18 @@ fn workers_of_a_queue_do_a_run_and_one_is_killed() {
     running.says("jobs are queued at nats://127.0.0.1");
     let worker = |state: &'static str| {
         let words = [&["worker", "--state", state, "--jobs", "1"], &engines[..]].concat();
-        Started::new(home, &words)
+        let mut worker = Started::new(home, &words);
+        // It reached the queue: one that cannot at its start ends, and whoever runs it starts it again.
+        worker.tells("worker at ");
+        worker
     };
     let mut first = worker("first");
     first.says(": done");
-    drop(first);
+    let mut workers = usize::from(first.kill());
+    assert_eq!(workers, 1);
     let mut second = worker("second");
     second.says(": done");
-    let mut total = 1;
+    let (mut servers, mut runs) = (0, 0);
     if more > 0 {
         first = worker("first");
         let resumed = [&queued[..], &["--resume"]].concat();
@@ -232,32 +303,38 @@ fn workers_of_a_queue_do_a_run_and_one_is_killed() {
             }
             match victim % 4 {
                 0 => {
-                    drop(first);
+                    workers += usize::from(first.kill());
                     first = worker("first");
                 }
                 1 => {
-                    drop(second);
+                    workers += usize::from(second.kill());
                     second = worker("second");
                 }
-                2 => server.kill(),
+                2 => {
+                    server.kill();
+                    servers += 1;
+                }
                 _ => {
-                    drop(running);
+                    runs += usize::from(running.kill());
                     running = Started::new(home, &resumed);
                     running.says("jobs are queued at");
                 }
             }
-            total += 1;
         }
     }
-    assert!(running.child.wait().unwrap().success());
+    running.ends();
     drop(second);
     assert_eq!(
         adapters(&home.join("queued")),
         adapters(&home.join("alone"))
     );
-    ok(home, &["verify", "queued"]);
+    once_each(&home.join("queued"), 2, rounds);
+    holds(home, "queued");
     // Every assertion about the kills held until here.
-    println!("queue: bits 1, kills {total} of {total}");
+    let total = workers + servers + runs;
+    println!(
+        "queue: bits 1, survived {total}, kills {total}, workers {workers}, server {servers}, run {runs}"
+    );
 
     let said = refused(
         home,

@@ -3,37 +3,41 @@
 //! ```text
 //! NAME/federation.toml   the federation's file, every key
 //! NAME/state.json        state, invitations (hashed), nodes
+//! NAME/changes-N.jsonl   what has changed since, one JSON object a line
 //! NAME/journal.jsonl     enrolments, changes, refused requests
 //! NAME/evidence/         statements by one key that contradict each other
 //! NAME/cosigned/         the checkpoint that each node cosigned last
-//! NAME/heard/            one file a node: it was changed when the node asked for work, as of a minute
+//! NAME/heard/            one file a node: what it told when it asked for work, as of a minute
+//! NAME/jobs.json         how the jobs of each node ended, by the run's log
 //! ```
 //!
 //! Commands of the administrator and a running server may work on one folder: each change is made under a
-//! lock, and the file is replaced as a whole.
+//! lock, and everybody reads on where they were.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
-use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::PublicKey;
 
 use super::journal::{self, Tally};
-use crate::protocol::{Enrol, Enrolled, Invitation, NodeStatus, Status};
+use crate::protocol::{Contact, Enrol, Enrolled, Health, Invitation, Jobs, NodeStatus, Status};
 use crate::{Error, Result};
+use book::Book;
 use fedseal_record::rundir::{is_name, now, write_atomically};
 use fedseal_rules::experiment::{ClientConfig, Experiment, ModulePlace};
 use fedseal_rules::lifecycle::{Event, Phase};
 use places::{admit, missing, open_for_nodes, place, refused, whole};
-use state::{FORMAT, Notes};
-pub use state::{Federation, Invited, Joined};
+use state::{Change, FORMAT, Notes};
+pub use state::{Federation, Invited, Joined, Standing};
 
+mod book;
 mod cosigned;
 mod heard;
+mod jobs;
 mod places;
 mod state;
 
@@ -46,7 +50,8 @@ const MOST_EVIDENCE: usize = 1000;
 #[derive(Clone, Debug)]
 pub struct Books {
     root: PathBuf,
-    /// Shared by all clones of these books.
+    /// Shared by all clones of these books, as what follows is.
+    books: Arc<Mutex<BTreeMap<String, Book>>>,
     notes: Arc<Mutex<Notes>>,
     tallies: Arc<Mutex<BTreeMap<String, Tally>>>,
     heard: Arc<heard::Heard>,
@@ -78,6 +83,7 @@ impl Books {
             .map_err(|source| Error::io(&root, source))?;
         Ok(Books {
             root,
+            books: Arc::default(),
             notes: Arc::default(),
             tallies: Arc::default(),
             heard: Arc::default(),
@@ -160,6 +166,7 @@ impl Books {
         )?;
         let federation = Federation {
             format: FORMAT,
+            changes: 0,
             name: name.to_owned(),
             created: now(),
             phase: Phase::Enrolling,
@@ -170,20 +177,23 @@ impl Books {
             failure: None,
         };
         // From here on it is there.
-        self.write(&folder, &federation)?;
+        book::write_state(&folder, &federation)?;
         self.note(name, "created", "", "")
     }
 
-    fn write(&self, folder: &Path, federation: &Federation) -> Result<()> {
-        write_atomically(&folder.join("state.json"), &canonical::to_vec(federation)?)
-    }
-
-    /// The file that changes when a federation does.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] for what cannot be a name.
-    pub fn stamp(&self, name: &str) -> Result<PathBuf> {
-        Ok(self.folder(name)?.join("state.json"))
+    /// Looks at a federation as it is now, or changes it.
+    fn with<T>(&self, name: &str, look: impl FnOnce(&mut Book) -> Result<T>) -> Result<T> {
+        let folder = self.folder(name)?;
+        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let book = match books.entry(name.to_owned()) {
+            Entry::Occupied(entry) => {
+                let book = entry.into_mut();
+                book.refresh()?;
+                book
+            }
+            Entry::Vacant(entry) => entry.insert(Book::open(name, &folder)?),
+        };
+        look(book)
     }
 
     /// A federation as it is now.
@@ -191,26 +201,31 @@ impl Books {
     /// # Errors
     /// [`Error::Refused`] where there is none of this name; a file that cannot be read.
     pub fn read(&self, name: &str) -> Result<Federation> {
-        let path = self.folder(name)?.join("state.json");
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(refused(
-                    format!("there is no federation {name}"),
-                    "`fedseal federation list` names those that there are",
-                ));
-            }
-            Err(error) => return Err(Error::io(&path, error)),
-        };
-        let federation: Federation = canonical::from_slice(&bytes)
-            .map_err(|error| Error::tampered(path.display().to_string(), error))?;
-        match federation.format {
-            FORMAT => Ok(federation),
-            other => Err(Error::tampered(
-                path.display().to_string(),
-                format!("is of format {other}, this program reads {FORMAT}"),
-            )),
-        }
+        self.with(name, |book| Ok(book.federation().clone()))
+    }
+
+    /// State of a federation.
+    ///
+    /// # Errors
+    /// As [`Books::read`].
+    pub fn phase(&self, name: &str) -> Result<Phase> {
+        self.with(name, |book| Ok(book.federation().phase))
+    }
+
+    /// Standing of a key in a federation.
+    ///
+    /// # Errors
+    /// As [`Books::read`].
+    pub fn standing(&self, name: &str, key: &PublicKey) -> Result<Standing> {
+        self.with(name, |book| Ok(book.standing(key)))
+    }
+
+    /// Keys of nodes that were given up, with the reasons.
+    ///
+    /// # Errors
+    /// As [`Books::read`].
+    pub fn revoked(&self, name: &str) -> Result<Vec<(PublicKey, String)>> {
+        self.with(name, |book| Ok(book.revoked()))
     }
 
     /// The experiment of a federation; one whose places are open has the clients that enrolled, by name.
@@ -218,9 +233,8 @@ impl Books {
     /// # Errors
     /// As [`Books::read`].
     pub fn experiment(&self, federation: &Federation) -> Result<Experiment> {
-        let path = self.folder(&federation.name)?.join("federation.toml");
-        let text = fs::read_to_string(&path).map_err(|source| Error::io(&path, source))?;
-        let mut experiment = Experiment::parse(&text, &path.display().to_string())?;
+        let experiment = self.with(&federation.name, |book| Ok(book.experiment().clone()))?;
+        let mut experiment = Experiment::clone(&experiment);
         if experiment.clients.is_empty() {
             let nodes = experiment.federation.nodes.clone().unwrap_or_default();
             let client = |name: &String| ClientConfig {
@@ -233,27 +247,27 @@ impl Books {
         Ok(experiment)
     }
 
-    /// Changes a federation, which has this experiment now, under its lock.
+    /// Changes a federation, which has this experiment, under its lock: `decide` says how, and what comes of it.
     fn change<T>(
         &self,
         name: &str,
-        change: impl FnOnce(&Experiment, &mut Federation) -> Result<T>,
+        decide: impl FnOnce(&Experiment, &Federation) -> Result<(T, Option<Change>)>,
     ) -> Result<T> {
-        let folder = self.folder(name)?;
-        let path = folder.join("lock");
+        let path = self.folder(name)?.join("lock");
         let lock = File::open(&path).or_else(|source| {
             // A federation that there is not is named where its state is read.
-            self.read(name)?;
+            self.phase(name)?;
             Err(Error::io(&path, source))
         })?;
         lock.lock().map_err(|source| Error::io(&path, source))?;
-        let mut federation = self.read(name)?;
-        let before = federation.clone();
-        let result = change(&self.experiment(&before)?, &mut federation)?;
-        if federation != before {
-            self.write(&folder, &federation)?;
-        }
-        Ok(result)
+        self.with(name, |book| {
+            let (result, change) = decide(book.experiment(), book.federation())?;
+            match change {
+                Some(change) => book.add(change)?,
+                None => {}
+            }
+            Ok(result)
+        })
     }
 
     /// Makes an invitation, for one client or for any free place.
@@ -273,16 +287,17 @@ impl Books {
                     "no more are kept; create another federation",
                 ));
             }
-            federation.invitations.push(Invited {
+            let invited = Invited {
                 hash: Digest::of(secret.as_bytes()),
                 client: client.clone(),
                 used: None,
-            });
-            Ok(Invitation {
+            };
+            let invitation = Invitation {
                 federation: federation.name.clone(),
                 secret: secret.clone(),
                 coordinator: federation.coordinator,
-            })
+            };
+            Ok((invitation, Some(Change::Invited(invited))))
         })?;
         self.note(name, "invited", "", client.as_deref().unwrap_or("any"))?;
         Ok(invitation)
@@ -294,8 +309,8 @@ impl Books {
     /// [`Error::Refused`].
     pub fn enrol(&self, name: &str, key: PublicKey, request: &Enrol) -> Result<Enrolled> {
         let (phase, new) = self.change(name, |experiment, federation| {
-            let new = admit(experiment, federation, key, request)?;
-            Ok((federation.phase, new))
+            let change = admit(experiment, federation, key, request)?;
+            Ok(((federation.phase, change.is_some()), change))
         })?;
         if new {
             let names: Vec<&str> = request.shards.iter().map(|it| it.name.as_str()).collect();
@@ -334,17 +349,8 @@ impl Books {
                 ));
             }
             let key = joined.member.key;
-            if federation.phase == Phase::Enrolling {
-                federation
-                    .members
-                    .retain(|_, joined| joined.member.key != key);
-            }
-            for joined in federation.members.values_mut() {
-                if joined.member.key == key {
-                    joined.revoked = Some(reason.to_owned());
-                }
-            }
-            Ok(key)
+            let reason = reason.to_owned();
+            Ok((key, Some(Change::Revoked { key, reason })))
         })?;
         self.note(name, "revoked", &key.to_string(), reason)
     }
@@ -369,9 +375,12 @@ impl Books {
             if event == Event::Start {
                 whole(experiment, federation)?;
             }
-            federation.phase = after;
-            federation.failure = why.map(str::to_owned);
-            Ok(after)
+            let failure = why.map(str::to_owned);
+            let became = Change::Became {
+                phase: after,
+                failure,
+            };
+            Ok((after, Some(became)))
         })?;
         self.note(name, phase.as_str(), "", why.unwrap_or_default())?;
         Ok(phase)
@@ -403,10 +412,10 @@ impl Books {
         tallies.entry(name.to_owned()).or_default().refusals(&path)
     }
 
-    /// Marks that a node asked for work, as of a minute.
-    pub fn heard(&self, name: &str, key: &PublicKey) {
+    /// Marks that a node asked for work; on the disk as of a minute.
+    pub fn heard(&self, name: &str, key: &PublicKey, contact: Contact) {
         if let Ok(folder) = self.folder(name) {
-            self.heard.mark(&folder, key);
+            self.heard.mark(&folder, key, contact);
         }
     }
 
@@ -424,29 +433,37 @@ impl Books {
         write_atomically(&folder.join(file), bytes)
     }
 
-    /// A federation for its administrator. `seen` says when each node asked last.
+    /// A federation for its administrator. `jobs` are those of a run that is executed now.
     ///
     /// # Errors
     /// As [`Books::read`].
-    pub fn status(&self, name: &str, seen: &BTreeMap<PublicKey, Instant>) -> Result<Status> {
-        let federation = self.read(name)?;
-        let experiment = self.experiment(&federation)?;
+    pub fn status(&self, name: &str, jobs: Option<BTreeMap<PublicKey, Jobs>>) -> Result<Status> {
         let cosigned = self.cosigned_last(name)?;
+        let (federation, experiment) = self.with(name, |book| {
+            Ok((book.federation().clone(), book.experiment().clone()))
+        })?;
         let folder = self.folder(name)?;
-        let asked = |key: &PublicKey| match seen.get(key) {
-            Some(at) => Some(at.elapsed().as_secs()),
-            None => heard::ago(&folder, key),
+        let jobs = match jobs {
+            Some(jobs) => jobs,
+            None => self.kept_jobs(name)?,
         };
         let members = federation.members.iter();
-        let nodes = members.map(|(client, joined)| NodeStatus {
-            client: client.clone(),
-            key: joined.member.key,
-            shard: joined.member.shard,
-            examples: joined.member.examples,
-            enrolled: joined.since.clone(),
-            asked: asked(&joined.member.key),
-            cosigned: cosigned.get(&joined.member.key).map(|last| last.size),
-            revoked: joined.revoked.clone(),
+        let nodes = members.map(|(client, joined)| {
+            let key = joined.member.key;
+            let (asked, contact) = self.heard.last(&folder, &key).unzip();
+            NodeStatus {
+                client: client.clone(),
+                key,
+                shard: joined.member.shard,
+                examples: joined.member.examples,
+                enrolled: joined.since.clone(),
+                health: Health::of(asked, joined.revoked.is_some()),
+                asked,
+                contact: contact.flatten(),
+                jobs: jobs.get(&key).copied(),
+                cosigned: cosigned.get(&key).map(|last| last.size),
+                revoked: joined.revoked.clone(),
+            }
         });
         let unused = federation.invitations.iter().filter(|it| it.used.is_none());
         Ok(Status {

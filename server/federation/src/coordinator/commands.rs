@@ -1,16 +1,15 @@
 //! Commands of the administrator, given on the coordinator's machine or over HTTP.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use fedseal_client_sdk::keys::PublicKey;
 
 use super::books::Books;
 use crate::Result;
-use crate::protocol::{Command, Told};
+use crate::protocol::{Command, Jobs, Told};
 
-/// Does what a command says. `coordinator` is the key of this machine, `seen` says when the nodes of a
-/// federation asked last.
+/// Does what a command says. `coordinator` is the key of this machine, `jobs` says how the jobs of a federation's nodes
+/// ended whose rounds are executed now.
 ///
 /// # Errors
 /// [`crate::Error::Refused`] with the reason why it cannot be done.
@@ -18,10 +17,10 @@ pub fn perform(
     books: &Books,
     command: Command,
     coordinator: PublicKey,
-    seen: &dyn Fn(&str) -> BTreeMap<PublicKey, Instant>,
+    jobs: &dyn Fn(&str) -> Option<BTreeMap<PublicKey, Jobs>>,
 ) -> Result<Told> {
     let status = |name: &str| -> Result<Told> {
-        Ok(Told::Federations(vec![books.status(name, &seen(name))?]))
+        Ok(Told::Federations(vec![books.status(name, jobs(name))?]))
     };
     match command {
         Command::Create {
@@ -51,7 +50,7 @@ pub fn perform(
         Command::List => {
             let mut all = Vec::new();
             for name in books.names()? {
-                all.push(books.status(&name, &seen(&name))?);
+                all.push(books.status(&name, jobs(&name))?);
             }
             Ok(Told::Federations(all))
         }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use fedseal_client_sdk::attestation::{Failure, Usage};
+use fedseal_client_sdk::attestation::{Failure, UpdatePredicate, Usage};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::lineage::Lineage;
@@ -16,13 +16,26 @@ use serde_json::json;
 
 use super::evidence::{self, Evidence, Execution, Stating};
 use super::{Run, Watch};
-use crate::work::desk::{Arrival, Desk, Over};
+use crate::work::desk::{Arrival, Desk, End, Over};
 use crate::work::hear::{BATCH, TICK};
 use crate::work::task::UpdateTask;
 use crate::{Error, Result};
 use fedseal_record::basis::NOT_DELIVERED;
 use fedseal_record::events::Event;
 use fedseal_rules::experiment::NodesConfig;
+
+/// Beginning of the detail of an absence whose node refused the job.
+const REFUSED: &str = "its node refused: ";
+
+/// End of a node's job, by the attestation of it: an absence is the coordinator's word.
+pub(super) fn end(attested: &UpdatePredicate, absent: bool) -> End {
+    let failure = attested.failure.as_ref();
+    match failure.is_some_and(|failure| failure.detail.starts_with(REFUSED)) {
+        _ if !absent => End::Done,
+        true => End::Refused,
+        false => End::Late,
+    }
+}
 
 /// A round's jobs, with the words of nodes that refused.
 struct Collecting {
@@ -150,7 +163,7 @@ impl Run {
         for arrival in batch {
             match arrival {
                 Arrival::Update(key, evidence) if !self.state.updates.contains_key(&key) => {
-                    all.push(evidence);
+                    all.push((evidence, End::Done));
                 }
                 Arrival::Update(..) => {}
                 Arrival::Refused(key, reason) => {
@@ -161,29 +174,33 @@ impl Run {
                 }
             }
         }
-        self.log_arrivals(all, false, watch)
+        self.log_arrivals(all, watch)
     }
 
-    fn log_arrivals(&mut self, all: Vec<Evidence>, absent: bool, watch: Watch<'_>) -> Result<()> {
-        let settled: Vec<(Digest, Over)> = all
-            .iter()
-            .map(|evidence| {
-                let attestation = evidence.attestation;
-                let over = Over {
-                    attestation,
-                    absent,
-                };
-                (evidence.key, over)
-            })
-            .collect();
-        let taken = self.take_in_updates(all, watch);
+    /// Logs what came, or did not, and then says so at the desk.
+    fn log_arrivals(&mut self, all: Vec<(Evidence, End)>, watch: Watch<'_>) -> Result<()> {
+        let shared = self.shared.clone();
+        let (mut settled, mut updates) = (Vec::new(), Vec::new());
+        for (evidence, end) in all {
+            let over = Over {
+                attestation: evidence.attestation,
+                absent: end != End::Done,
+            };
+            let node = shared.plan.node_of(&evidence.predicate.client);
+            settled.push((evidence.key, over, node.map(|node| node.key), end));
+            updates.push(evidence);
+        }
+        let taken = self.take_in_updates(updates, watch);
         // A stop that came while the events were told does not undo the log.
-        for (key, over) in settled {
+        for (key, over, node, end) in settled {
             if let Some(desk) = &self.desk
                 && self.state.updates.contains_key(&key)
                 && self.log.checkpoint().size >= self.state.entries
             {
                 desk.settle(key, over);
+                if let Some(node) = node {
+                    desk.count(node, end);
+                }
             }
         }
         taken
@@ -203,9 +220,12 @@ impl Run {
                 continue;
             }
             let refused = collecting.refused.iter().find(|(key, _)| *key == task.key);
-            let detail = match refused {
-                Some((_, reason)) => format!("its node refused: {reason}"),
-                None => format!("no update within {} s", collecting.settings.deadline),
+            let (detail, end) = match refused {
+                Some((_, reason)) => (format!("{REFUSED}{reason}"), End::Refused),
+                None => {
+                    let within = collecting.settings.deadline;
+                    (format!("no update within {within} s"), End::Late)
+                }
             };
             let mut transcript = Transcript::new();
             let asked = json!({ "client": task.client, "round": task.round });
@@ -240,9 +260,9 @@ impl Run {
                 engine: &shared.plan.engine,
             };
             let stated = evidence::state(&stating, execution, outcome, None, 0.0);
-            all.push(stated.signed(&self.node)?);
+            all.push((stated.signed(&self.node)?, end));
         }
-        self.log_arrivals(all, true, watch)
+        self.log_arrivals(all, watch)
     }
 
     /// Whether a round has too few updates in some arm, as far as they came.

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;
@@ -15,7 +15,8 @@ use fedseal_ledger::{Blobs, OpenBlob};
 
 use super::evidence::{Evidence, Stated};
 use super::stated::{Asked, named};
-use super::{Run, Shared};
+use super::{Run, Shared, collect};
+use crate::protocol::Jobs;
 use crate::work::desk::{Desk, Fate, Over};
 use crate::work::package::{Outcome, Package, wrong};
 use crate::work::task::{NodeJob, UpdateTask, plan_takes};
@@ -73,11 +74,14 @@ impl Run {
     /// # Errors
     /// A plan without a canonical form; an attestation that cannot be read.
     pub fn gather(&mut self, wake: impl Fn() + Send + Sync + 'static) -> Result<Gathering> {
-        let mut over = Vec::new();
+        let (mut over, mut ends) = (Vec::new(), Vec::new());
         for update in self.state.updates.values() {
             let id = update.attestation;
             let attested = self.cache.attested(&self.blobs, &id, &self.shared.plan)?;
             let absent = basis::Basis::of(&self.shared.plan, &attested) == basis::Basis::Absent;
+            if let Some(node) = self.shared.plan.node_of(&attested.client) {
+                ends.push((node.key, collect::end(&attested, absent)));
+            }
             let of = Over {
                 attestation: id,
                 absent,
@@ -85,6 +89,9 @@ impl Run {
             over.push((update.key, of));
         }
         let desk = Arc::new(Desk::new(over, wake));
+        for (node, end) in ends {
+            desk.count(node, end);
+        }
         self.desk = Some(desk.clone());
         let plan = Digest::of_json(&self.shared.plan)?;
         let mut allowed: HashSet<Digest> = plan_takes(&self.shared.plan).collect();
@@ -189,9 +196,9 @@ impl Gathering {
         (self.desk.waiting(), self.desk.left())
     }
 
-    /// When each node asked last.
-    pub fn seen(&self) -> BTreeMap<PublicKey, Instant> {
-        self.desk.seen()
+    /// Jobs of each node by how they ended so far, as the run's log has it.
+    pub fn ends(&self) -> BTreeMap<PublicKey, Jobs> {
+        self.desk.ends()
     }
 
     /// Holds a delivery against the task, and against all that a verifier of the run will ask of it.

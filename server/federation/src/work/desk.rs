@@ -30,7 +30,8 @@ struct State<A> {
     arrivals: Option<Sender<Arrival<A>>>,
     /// Jobs that are over by their keys.
     over: HashMap<Digest, Over>,
-    seen: BTreeMap<PublicKey, Instant>,
+    /// Jobs of each node by how they ended.
+    ends: BTreeMap<PublicKey, Jobs>,
     /// Nodes whose keys were given up, with the reasons.
     revoked: BTreeMap<PublicKey, String>,
 }
@@ -82,6 +83,29 @@ impl Over {
     }
 }
 
+/// End of a node's job, as the run's log has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Its update is in the log.
+    Done,
+    /// Its node refused it.
+    Refused,
+    /// Nothing came in time.
+    Late,
+}
+
+/// Jobs of a node by how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Jobs {
+    /// Its update is in the run's log.
+    pub done: u64,
+    /// The node refused it.
+    pub refused: u64,
+    /// Nothing came in time.
+    pub late: u64,
+}
+
 /// Message to the run.
 #[derive(Debug)]
 pub enum Arrival<A> {
@@ -125,7 +149,7 @@ impl<A> Desk<A> {
                 until: None,
                 arrivals: None,
                 over: over.into_iter().collect(),
-                seen: BTreeMap::new(),
+                ends: BTreeMap::new(),
                 revoked: BTreeMap::new(),
             }),
             changed: Condvar::new(),
@@ -209,12 +233,10 @@ impl<A> Desk<A> {
 
     /// The next job of a node; none where there is none for it now.
     pub fn offer(&self, node: &PublicKey) -> Option<NodeJob> {
-        let mut state = self.lock();
-        let now = Instant::now();
-        state.seen.insert(*node, now);
-        let left = state
-            .until
-            .map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        let state = self.lock();
+        let left = state.until.map_or(Duration::ZERO, |until| {
+            until.saturating_duration_since(Instant::now())
+        });
         let own = state.of_node.get(node)?.iter();
         let mut own = own.filter_map(|key| state.open.get(key));
         let entry = own.find(|entry| entry.arriving.is_none() && !entry.refused)?;
@@ -326,9 +348,20 @@ impl<A> Desk<A> {
         self.changed.notify_all();
     }
 
-    /// When each node asked last.
-    pub fn seen(&self) -> BTreeMap<PublicKey, Instant> {
-        self.lock().seen.clone()
+    /// Counts how a job of a node ended.
+    pub fn count(&self, node: PublicKey, end: End) {
+        let mut state = self.lock();
+        let jobs = state.ends.entry(node).or_default();
+        match end {
+            End::Done => jobs.done += 1,
+            End::Refused => jobs.refused += 1,
+            End::Late => jobs.late += 1,
+        }
+    }
+
+    /// Jobs of each node that has had some, by how they ended.
+    pub fn ends(&self) -> BTreeMap<PublicKey, Jobs> {
+        self.lock().ends.clone()
     }
 }
 
@@ -422,7 +455,13 @@ mod tests {
         desk.settle(south.key, over);
         assert_eq!(desk.begin(&node(2), &south.key, other), Err(Fate::Late));
         assert_eq!(desk.offer(&node(2)), None);
-        assert_eq!(desk.seen().len(), 3);
+        desk.count(node(1), End::Done);
+        desk.count(node(2), End::Late);
+        let late = Jobs {
+            late: 1,
+            ..Jobs::default()
+        };
+        assert_eq!(desk.ends()[&node(2)], late);
     }
 
     #[test]

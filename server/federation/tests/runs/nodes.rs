@@ -15,7 +15,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::keys::{PublicKey, SigningKey, TrustStore};
-use fedseal_client_sdk::record::Record;
+use fedseal_client_sdk::record::{Effect, Record};
 use fedseal_client_sdk::tlog::{
     Checkpoint, Fork, KeyKind, ProofFile, VerifierKey, add_signatures, cosign,
 };
@@ -43,6 +43,7 @@ use fedseal_rules::experiment::{Experiment, read_site_text};
 use fedseal_rules::lifecycle::{Event, Phase};
 
 use crate::double::{Double, options};
+use crate::revoked::revoke;
 
 const NAMES: [&str; 3] = ["north", "south", "east"];
 const ROUNDS: usize = 3;
@@ -573,6 +574,109 @@ fn a_node_whose_key_is_revoked_counts_no_more_and_the_rounds_go_on() {
 }
 
 #[test]
+fn an_author_whose_key_is_revoked_in_a_round_counts_no_more_from_the_next_one_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = place(dir.path());
+    let here = Here::new(dir.path(), "deadline = 60");
+    // In the middle of the second round: one arm has its updates, the others have not.
+    let report = with_nodes(&here, &honest(), || {
+        here.conduct(&options, &|event| {
+            if matches!(event, Told::Round { arm, round: 1, .. } if arm == "clean") {
+                revoke(&options);
+            }
+            false
+        })
+    });
+    let report = report.unwrap();
+    let checked = verify(here.run()).unwrap();
+    assert_eq!((checked.attested, checked.absent), (checked.updates, 0));
+
+    let run = OpenRun::read(here.run()).unwrap();
+    let entries = run.log.entries().unwrap();
+    let records: Vec<Record> = entries
+        .iter()
+        .map(|entry| Record::from_bytes(entry).unwrap())
+        .collect();
+    let author = run.plan.modules[0].signer;
+    let places = records.iter().enumerate();
+    let revoked: Vec<usize> = places
+        .filter(|(_, record)| matches!(record, Record::KeyRevoked { key, .. } if *key == author))
+        .map(|(at, _)| at)
+        .collect();
+    let [at] = revoked[..] else {
+        panic!("revoked at {revoked:?}");
+    };
+    // The last round begins after it, whose updates nodes made and nobody counts.
+    let next = at + 1;
+    assert!(
+        matches!(&records[next], Record::RoundOpened { round, .. } if round.0 == 2),
+        "{:?}",
+        records[next]
+    );
+    let (mut before, mut after) = (0, 0);
+    let mut globals: BTreeMap<&str, Vec<Digest>> = BTreeMap::new();
+    for (place, record) in records.iter().enumerate() {
+        match record {
+            Record::Verdict {
+                round,
+                check,
+                fact,
+                effect,
+                ..
+            } if round.0 == 2 => {
+                assert_eq!(
+                    (*effect, check.as_str()),
+                    (Effect::Reject, "revoked"),
+                    "{fact}"
+                );
+                assert!(fact.contains(&format!("log entry {at}")), "{fact}");
+                after += 1;
+            }
+            Record::Verdict { check, .. } => {
+                assert!(place < at && check != "revoked", "{check}");
+                before += 1;
+            }
+            Record::Aggregated { arm, global, .. } => {
+                globals.entry(arm).or_default().push(*global);
+            }
+            _ => {}
+        }
+    }
+    let arms = globals.len();
+    assert_eq!(
+        (before, after),
+        (2 * arms * NAMES.len(), arms * NAMES.len())
+    );
+    for (arm, globals) in &globals {
+        assert_eq!(globals[1], globals[2], "{arm}");
+    }
+    assert_ne!(globals["clean"][0], globals["clean"][1]);
+
+    // Each node keeps what it finished, and ends with what counted.
+    let logged: Vec<Digest> = run
+        .state
+        .updates
+        .values()
+        .map(|it| it.attestation)
+        .collect();
+    for name in NAMES {
+        let all = deeds::read(&state(&here, name).join("log"), &key(name).public()).unwrap();
+        let finished: Vec<&Digest> = all
+            .iter()
+            .filter_map(|deed| match deed {
+                Deed::Executed { attestation, .. } => Some(attestation),
+                _ => None,
+            })
+            .collect();
+        assert!(finished.len() >= ROUNDS, "{name}");
+        assert!(finished.iter().all(|made| logged.contains(made)), "{name}");
+        let (_, sent, _) = deeds_of(&here, name);
+        assert_eq!(sent, vec![Fate::Recorded; finished.len()], "{name}");
+    }
+    each_has_the_last_adapters(&here, &report);
+}
+
+#[test]
 fn who_delivers_nothing_costs_its_update_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let options = place(dir.path());
@@ -864,7 +968,7 @@ fn two_histories_stop_every_node_with_evidence() {
         // Each node has seen the log as it is.
         let begun = Instant::now();
         let cosigned = || {
-            let status = here.books.status("run", &BTreeMap::new()).unwrap();
+            let status = here.books.status("run", None).unwrap();
             let nodes = status.nodes.into_iter();
             nodes.filter(|node| node.cosigned.is_some()).count()
         };

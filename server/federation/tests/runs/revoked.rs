@@ -16,7 +16,8 @@ use fedseal_record::events::Event;
 use fedseal_record::rundir::RunDir;
 use fedseal_record::verify::verify;
 
-fn revoke(options: &Options) {
+/// Revokes the author's key in the trust file of the run's machine.
+pub(crate) fn revoke(options: &Options) {
     let file = options.keys.join("trusted.toml");
     let mut store = TrustStore::load(&file).unwrap();
     store.revoke(RevokedKey {

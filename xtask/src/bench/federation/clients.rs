@@ -5,34 +5,32 @@
 //! - `clients.trained_per_second`: with a step of 8 examples on the embedded model; `clients.overhead_share` the share
 //!   of its time that is not training; `clients.peak_mb` its memory.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use super::super::worker::median;
 use super::{Figure, figure};
-use crate::process::{cargo, root, say, target};
-use crate::{Outcome, fail, python};
+use crate::process::{cargo, exists, root, say, target};
+use crate::{Outcome, build, fail, python};
 
 /// Clients of a round, and rounds, of the peer; ours are in the example.
 const SIZES: [&str; 2] = ["1000", "10"];
+/// Processes of the peer.
+const PROCESSES: &str = "2";
+/// Longest run of the peer, seconds: processes that wait for each other wait for half an hour.
+const LONGEST: &str = "1800";
 
 pub(super) fn figures(rounds: usize) -> Outcome<Vec<Figure>> {
     let folder = root().join("tests/oracles/pfl");
     let python = python::with("pfl", &folder.join("requirements.txt"))?;
     say("Building our side");
     // The whole workspace's features, so that nothing is built twice.
-    cargo(
-        &[
-            "build",
-            "--workspace",
-            "--bin",
-            "fedseal-compile",
-            "--example",
-            "bench_sandbox",
-        ],
-        &[],
-    )?;
+    let mut words = vec!["build", "--workspace", "--bin", "fedseal-compile"];
+    words.extend(["--example", "bench_sandbox"]);
+    words.extend(build::features());
+    cargo(&words, &[])?;
     let (mut ours, mut ratios, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=rounds {
         say(&format!(
@@ -58,7 +56,7 @@ pub(super) fn figures(rounds: usize) -> Outcome<Vec<Figure>> {
     say("With a training step");
     let trained = example("thousand-trained")?;
     let peer = format!(
-        "pfl 0.6.0, logistic regression, 50 examples, 2 processes: {:.0} a second",
+        "pfl 0.6.0, logistic regression, 50 examples, {PROCESSES} processes: {:.0} a second",
         median(&theirs)
     );
     let mut figures = vec![
@@ -86,20 +84,27 @@ fn example(part: &str) -> Outcome<Vec<Value>> {
 }
 
 /// Client runs a second of pfl.
-fn pfl(python: &std::path::Path, folder: &std::path::Path) -> Outcome<f64> {
-    let said = lines(
-        Command::new(python)
-            .args([
-                "-m",
-                "torch.distributed.run",
-                "--standalone",
-                "--nproc_per_node",
-                "2",
-            ])
-            .arg(folder.join("clients.py"))
-            .args(SIZES)
-            .env("OMP_NUM_THREADS", "1"),
-    )?;
+fn pfl(python: &Path, folder: &Path) -> Outcome<f64> {
+    // It ends all of its processes.
+    let mut command = match exists("timeout") {
+        true => {
+            let mut command = Command::new("timeout");
+            command.arg(LONGEST).arg(python);
+            command
+        }
+        false => Command::new(python),
+    };
+    command
+        .args(["-m", "torch.distributed.run", "--standalone"])
+        // A machine's own name may lead nowhere.
+        .args(["--local-addr", "127.0.0.1", "--nproc_per_node", PROCESSES])
+        .arg(folder.join("clients.py"))
+        .args(SIZES)
+        .env("OMP_NUM_THREADS", "1");
+    if cfg!(target_os = "linux") {
+        command.env("GLOO_SOCKET_IFNAME", "lo");
+    }
+    let said = lines(&mut command)?;
     let number = |key: &str| said.iter().find_map(|line| line.get(key)?.as_f64());
     match (number("clients"), number("rounds"), number("seconds")) {
         (Some(clients), Some(rounds), Some(seconds)) if seconds > 0.0 => {

@@ -15,38 +15,15 @@ pub(super) fn figures() -> Outcome<Vec<Figure>> {
     say(&format!(
         "Nodes that wait, that enrolled, and seconds: {SIZES}"
     ));
-    let (nodes, rss, share, told) = tested(TEST, &[("FEDSEAL_IDLE", SIZES)], measured)?;
-    Ok(vec![
-        figure("idle_nodes.count", nodes, "nodes"),
-        figure("idle_nodes.rss_mb", rss, "MiB"),
-        figure("idle_nodes.core_share", share, "of a core"),
-        figure("idle_nodes.told_seconds", told, "s"),
-    ])
-}
-
-/// Numbers of `idle: nodes N, enrolled M, rss_mb R, core_share C, told_seconds T`.
-fn measured(line: &str) -> Option<(f64, f64, f64, f64)> {
-    let (_, rest) = line.split_once("idle: ")?;
-    let number = |name: &str| {
-        let mut parts = rest.split(", ");
-        let part = parts.find_map(|part| part.strip_prefix(name)?.strip_prefix(' '));
-        part?.trim().parse::<f64>().ok()
+    let measured = tested(TEST, "idle", &[("FEDSEAL_IDLE", SIZES)])?;
+    let of = |name: &str, said: &str, unit: &str| -> Outcome<Figure> {
+        Ok(figure(name, measured.number(said)?, unit))
     };
-    Some((
-        number("nodes")?,
-        number("rss_mb")?,
-        number("core_share")?,
-        number("told_seconds")?,
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_line_is_read_by_its_names() {
-        let line =
-            "idle: nodes 2000, enrolled 10000, rss_mb 61.5, core_share 0.0312, told_seconds 0.40";
-        assert_eq!(super::measured(line), Some((2000.0, 61.5, 0.0312, 0.4)));
-        assert_eq!(super::measured("idle: nodes 2000"), None);
-    }
+    Ok(vec![
+        of("idle_nodes.count", "nodes", "nodes")?,
+        of("idle_nodes.enrolled", "enrolled", "nodes")?,
+        of("idle_nodes.rss_mb", "rss_mb", "MiB")?,
+        of("idle_nodes.core_share", "core_share", "of a core")?,
+        of("idle_nodes.told_seconds", "told_seconds", "s")?,
+    ])
 }

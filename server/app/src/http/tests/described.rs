@@ -111,6 +111,8 @@ async fn answers_are_as_described() {
             "/api/runs/demo/arms/mine/rounds/9",
             "/api/runs/{run}/arms/{arm}/rounds/{round}",
         ),
+        ("/api/federations", "/api/federations"),
+        ("/api/federations/none", "/api/federations/{federation}"),
         ("/api/runs/none", "/api/runs/{run}"),
         ("/api/runs/demo/updates/zz", of_update),
         ("/api/runs/demo/log/lock", "/api/runs/{run}/log/{path}"),

@@ -1,18 +1,16 @@
 //! Places of a federation: who may take one, and whether all are taken. Functions over its state alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::PublicKey;
 
-use super::state::{Federation, Joined};
+use super::state::{Change, Federation, Joined};
 use crate::options::Enrolled as Member;
 use crate::protocol::{Enrol, MOST_SHARDS, MOST_SITE, OLDEST, VERSION};
 use crate::{Error, Result};
 use fedseal_record::rundir::now;
-use fedseal_rules::experiment::{
-    ClientConfig, Experiment, MAX_SHARD, is_client_name, read_site_text,
-};
+use fedseal_rules::experiment::{Experiment, MAX_SHARD, is_client_name, read_site_text};
 use fedseal_rules::lifecycle::Phase;
 use fedseal_rules::site::SiteRules;
 
@@ -51,9 +49,7 @@ pub(super) fn place(experiment: &Experiment, federation: &Federation, client: &s
             "another node enrolled under this name",
         ));
     }
-    // An open federation's experiment has the members as its clients.
-    let known = |entry: &ClientConfig| federation.members.contains_key(&entry.name);
-    let open = experiment.clients.iter().all(known);
+    let open = experiment.clients.is_empty();
     let named = experiment.clients.iter().any(|it| it.name == client);
     let free = federation.members.len() < experiment.federation.clients;
     match named || (open && free) {
@@ -65,7 +61,7 @@ pub(super) fn place(experiment: &Experiment, federation: &Federation, client: &s
     }
 }
 
-/// Names of clients that nobody has enrolled as.
+/// Names of clients of the file that nobody has enrolled as.
 pub(super) fn missing(experiment: &Experiment, federation: &Federation) -> Vec<String> {
     let clients = experiment.clients.iter().map(|client| &client.name);
     clients
@@ -91,13 +87,13 @@ pub(super) fn whole(experiment: &Experiment, federation: &Federation) -> Result<
     ))
 }
 
-/// Takes a node in; false where it was in already, by the same request.
+/// Takes a node in: the change that does. None where it was in already, by the same request.
 pub(super) fn admit(
     experiment: &Experiment,
-    federation: &mut Federation,
+    federation: &Federation,
     key: PublicKey,
     request: &Enrol,
-) -> Result<bool> {
+) -> Result<Option<Change>> {
     if !(OLDEST..=VERSION).contains(&request.protocol) {
         return Err(refused(
             format!(
@@ -124,7 +120,7 @@ pub(super) fn admit(
         known.is_some_and(|joined| joined.member == member(shard))
     });
     if again {
-        return Ok(false);
+        return Ok(None);
     }
     open_for_nodes(federation)?;
     if key == federation.coordinator {
@@ -135,9 +131,7 @@ pub(super) fn admit(
     }
     rules(&request.site)?;
     let hash = Digest::of(request.secret.as_bytes());
-    let found = federation.invitations.iter().position(|it| it.hash == hash);
-    let invited = found.and_then(|index| federation.invitations.get(index).cloned());
-    let Some(invited) = invited else {
+    let Some(invited) = federation.invitations.iter().find(|it| it.hash == hash) else {
         return Err(refused(
             "nobody made this invitation",
             "ask whoever runs the federation: fedseal federation invite NAME",
@@ -164,6 +158,7 @@ pub(super) fn admit(
             format!("bring its shard: --shard {client}=FILE"),
         ));
     }
+    let mut members = BTreeMap::new();
     for shard in &request.shards {
         place(experiment, federation, &shard.name)?;
         if !(1..=MAX_SHARD as u64).contains(&u64::from(shard.examples)) {
@@ -180,12 +175,25 @@ pub(super) fn admit(
             since: now(),
             revoked: None,
         };
-        federation.members.insert(shard.name.clone(), joined);
+        members.insert(shard.name.clone(), joined);
     }
-    if let Some(invited) = found.and_then(|index| federation.invitations.get_mut(index)) {
-        invited.used = Some(key);
+    let places = experiment.federation.clients;
+    if federation.members.len() + members.len() > places {
+        return Err(refused(
+            format!(
+                "the node brings more clients than federation {} has places for",
+                federation.name
+            ),
+            format!(
+                "{places} in all, of which {} are taken",
+                federation.members.len()
+            ),
+        ));
     }
-    Ok(true)
+    Ok(Some(Change::Enrolled {
+        invitation: hash,
+        members,
+    }))
 }
 
 /// The rules of a site, in which signers are keys: a coordinator could give any key a name.
