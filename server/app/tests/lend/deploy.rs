@@ -11,15 +11,15 @@ use fedseal_client_sdk::keys::SigningKey;
 use serde_json::Value;
 
 use crate::adapters;
-use crate::engines::{port, program};
+use crate::engines::{Postgres, port, program};
 use crate::program::small::home;
 
 /// Longest wait for a service.
 const LONG: Duration = Duration::from_secs(120);
 /// Ports of the file.
-const PORTS: [u16; 6] = [8660, 4222, 9333, 8080, 8888, 8333];
+const PORTS: [u16; 7] = [8660, 4222, 5432, 9333, 8080, 8888, 8333];
 /// Services that others reach by their names.
-const HOSTS: [&str; 3] = ["coordinator", "nats", "store"];
+const HOSTS: [&str; 4] = ["coordinator", "records", "nats", "store"];
 /// Folder of the image's modules and trust file.
 const SHARE: &str = "/usr/share/fedseal";
 
@@ -228,6 +228,25 @@ impl Compose {
         self.copy(name, 0)
     }
 
+    /// Starts PostgreSQL as its image does: with the user, password and database of its environment.
+    fn records(&self) -> Option<Postgres> {
+        let service = &self.services["records"];
+        assert_eq!(
+            service["image"].as_str().unwrap().split(':').next(),
+            Some("postgres")
+        );
+        let of = |name: &str| {
+            let value = service["environment"][name].as_str().unwrap();
+            filled(value, &self.variables)
+        };
+        Postgres::start(
+            self.ports[&5432],
+            &of("POSTGRES_USER"),
+            &of("POSTGRES_PASSWORD"),
+            &of("POSTGRES_DB"),
+        )
+    }
+
     /// `docker compose exec SERVICE fedseal WORDS`
     fn exec(&self, name: &str, words: &[&str]) -> String {
         let words: Vec<String> = words.iter().map(|it| (*it).to_owned()).collect();
@@ -243,7 +262,7 @@ fn ports() -> BTreeMap<u16, u16> {
     let base = 26_000 + (std::process::id() % 500) as u16 * 8;
     let own = (0..).map(|n| base + n);
     let mut ports: BTreeMap<u16, u16> = PORTS.into_iter().zip(own).collect();
-    for plain in [8660, 4222] {
+    for plain in [8660, 4222, 5432] {
         ports.insert(plain, port());
     }
     ports
@@ -282,15 +301,23 @@ fn the_services_of_compose_do_a_federation_and_a_run() {
         deploy,
         bin,
         ports: ports(),
-        variables: ["NATS_SECRET", "STORE_SECRET"]
+        variables: ["NATS_SECRET", "STORE_SECRET", "RECORDS_SECRET"]
             .map(|name| (name.to_owned(), "s3cretOfATest".to_owned()))
             .into(),
     };
 
+    let Some(_records) = compose.records() else {
+        return;
+    };
     // The store takes longest; what it needs less is done meanwhile.
     let _store = compose.start("store");
     let mut coordinator = compose.start("coordinator");
     coordinator.says("the administrator's token");
+    // A second process reads what the coordinator has made in PostgreSQL.
+    let records = texts(&compose.services["coordinator"]["command"]);
+    let records = records.iter().find(|it| it.starts_with("--registry="));
+    let said = compose.exec("coordinator", &["module", "list", records.unwrap()]);
+    assert!(said.contains("no module was submitted yet"), "{said}");
     let federation = |compose: &Compose, words: &[&str]| {
         compose.exec("coordinator", &[&["federation"], words].concat())
     };

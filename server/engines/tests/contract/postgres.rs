@@ -195,6 +195,15 @@ impl Postgres {
     }
 }
 
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // Its shared memory stays behind where it is killed.
+        let mut stop = self.command("pg_ctl");
+        stop.args(["stop", "-s", "-m", "immediate", "-D"]);
+        let _ = stop.arg(self.data()).status();
+    }
+}
+
 fn opened(address: &str, access: Access) -> fedseal_engines::Result<Helper> {
     Helper::start_with(HELPER, &Place::records(address, access))
 }
