@@ -143,3 +143,17 @@ fn unfit(engine: &str, detail: &str) -> Error {
         detail: detail.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_stays_as_it_was_released() {
+        let digests = STEPS.map(|step| Digest::of(step.as_bytes()).to_string());
+        assert_eq!(
+            digests,
+            ["77da7e312f9fcf2edb80f3216d9b85f8e1c9b052ce9319f0423ff208349ee091"]
+        );
+    }
+}

@@ -227,7 +227,7 @@ fn a_queue_is_opened_over_tls_and_websockets_by_a_user_with_a_password() {
 }
 
 /// The helper with more in its environment.
-fn with_environment(dir: &Path, variables: &str) -> PathBuf {
+pub(crate) fn with_environment(dir: &Path, variables: &str) -> PathBuf {
     let script = dir.join("helper.sh");
     let text = format!("#!/bin/sh\nexport {variables}\nexec {HELPER} \"$@\"\n");
     std::fs::write(&script, text).unwrap();

@@ -2,6 +2,7 @@
 //! programs are in the folder that FEDSEAL_POSTGRES_BIN names, else in Debian's or found by the shell. With that, or
 //! with FEDSEAL_REQUIRE_ORACLES=1, an absent one is a failure.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -12,7 +13,7 @@ use fedseal_engines::helper::{Access, Helper, Place};
 use fedseal_engines::records::{Records, Table};
 use fedseal_registry::Sqlite;
 
-use crate::network::{HELPER, START, Server, free_port};
+use crate::network::{HELPER, START, Server, free_port, with_environment};
 use crate::records::{self, module};
 
 /// Account of the server's program where tests run as root, as which it does not run: nobody.
@@ -48,6 +49,7 @@ struct Postgres {
     programs: PathBuf,
     folder: tempfile::TempDir,
     port: u16,
+    settings: Vec<String>,
     server: Option<Server>,
 }
 
@@ -58,6 +60,7 @@ impl Postgres {
             programs: programs()?,
             folder: tempfile::tempdir().unwrap(),
             port: free_port(),
+            settings: Vec::new(),
             server: None,
         };
         let password = made.folder.path().join("password");
@@ -118,6 +121,7 @@ impl Postgres {
             .args(["-c", "unix_socket_directories="])
             .args(["-c", "listen_addresses=127.0.0.1", "-D"])
             .arg(self.data())
+            .args(self.settings.iter().flat_map(|it| ["-c", it]))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -316,6 +320,47 @@ fn what_is_wrong_is_named(server: &Postgres) {
             !said.contains("secret") && !said.contains("s3cret"),
             "{said}"
         );
+    }
+}
+
+#[test]
+fn a_session_goes_through_tls_with_a_certificate_that_holds() {
+    let Some(mut server) = Postgres::start() else {
+        return;
+    };
+    let address = server.database("tls");
+    let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tls");
+    // A key that others may read is refused.
+    let key = server.folder.path().join("server.key");
+    std::fs::copy(tls.join("server.key"), &key).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    server.own(&key);
+    let certificate = server.folder.path().join("server.pem");
+    std::fs::copy(tls.join("server.pem"), &certificate).unwrap();
+    server.own(&certificate);
+    server.settings = vec![
+        "ssl=on".into(),
+        format!("ssl_key_file={}", key.display()),
+        format!("ssl_cert_file={}", certificate.display()),
+    ];
+    server.kill();
+    server.run();
+
+    let verified = format!("{address}?sslmode=verify-full");
+    let ca = tls.join("ca.pem");
+    drop(writer(&format!("{verified}&sslrootcert={}", ca.display())));
+    let trusting = format!("SSL_CERT_FILE={}", ca.display());
+    let helper = with_environment(server.folder.path(), &trusting);
+    let place = Place::records(&verified, Access::Read);
+    drop(Helper::start_with(&helper, &place).unwrap());
+    let other = tls.join("other.pem");
+    for address in [
+        format!("{verified}&sslrootcert={}", other.display()),
+        verified,
+    ] {
+        let said = opened(&address, Access::Read).unwrap_err();
+        assert!(matches!(said, Error::Unfit { .. }), "{said}");
+        assert!(said.to_string().contains("certificate"), "{said}");
     }
 }
 
