@@ -225,6 +225,10 @@ async fn session(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     }
 }
 
+/// Hint for a failure of TLS.
+const TRUST: &str = "?sslrootcert=FILE, or SSL_CERT_FILE in place of the system's, names certificates that are trusted; \
+                     ?sslmode=disable does without TLS";
+
 /// An error of the client as one of an engine, with what may be done about it.
 fn failed(engine: &str, error: &sqlx::Error) -> Error {
     let engine = engine.to_owned();
@@ -259,10 +263,12 @@ fn failed(engine: &str, error: &sqlx::Error) -> Error {
         sqlx::Error::Configuration(_) => Error::Unfit { engine, detail },
         sqlx::Error::Tls(_) => Error::Unfit {
             engine,
-            detail: format!(
-                "{detail}; ?sslrootcert=FILE or SSL_CERT_FILE names the certificates that are trusted, \
-                 ?sslmode=disable does without TLS"
-            ),
+            detail: format!("{detail}; {TRUST}"),
+        },
+        // A certificate that does not hold comes as this.
+        sqlx::Error::Io(fault) if fault.kind() == std::io::ErrorKind::InvalidData => Error::Unfit {
+            engine,
+            detail: format!("{detail}; {TRUST}"),
         },
         sqlx::Error::PoolTimedOut => Error::Unreachable {
             engine,
