@@ -316,7 +316,10 @@ fn the_services_of_compose_do_a_federation_and_a_run() {
     // A second process reads what the coordinator has made in PostgreSQL.
     let records = texts(&compose.services["coordinator"]["command"]);
     let records = records.iter().find(|it| it.starts_with("--registry="));
-    let said = compose.exec("coordinator", &["module", "list", records.unwrap()]);
+    let said = compose.exec(
+        "coordinator",
+        &["module", "list", records.unwrap().as_str()],
+    );
     assert!(said.contains("no module was submitted yet"), "{said}");
     let federation = |compose: &Compose, words: &[&str]| {
         compose.exec("coordinator", &[&["federation"], words].concat())
