@@ -43,6 +43,16 @@ enum Engine {
     Records(Box<Postgres>),
 }
 
+impl Engine {
+    /// Longest time of a request.
+    fn longest(&self) -> Duration {
+        match self {
+            Engine::Queue(_) | Engine::Store(_) => LONGEST,
+            Engine::Records(_) => postgres::LONGEST,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let wanted = match wanted() {
         Ok(wanted) => wanted,
@@ -115,9 +125,7 @@ async fn open(wanted: &Wanted) -> Result<Engine> {
             Nats::open(&wanted.url, wanted.lease, wanted.credentials.as_deref()).await?,
         )),
         "store" => Engine::Store(S3::open(&wanted.url).await?),
-        _ => Engine::Records(Box::new(
-            Postgres::open(&wanted.url, wanted.access).await?,
-        )),
+        _ => Engine::Records(Box::new(Postgres::open(&wanted.url, wanted.access).await?)),
     })
 }
 
@@ -152,14 +160,15 @@ async fn serve(wanted: Wanted) {
         let (engine, output) = (engine.clone(), output.clone());
         tokio::spawn(async move {
             let number = asked.number;
-            let done = tokio::time::timeout(LONGEST, answer(&engine, asked.request, bytes)).await;
+            let longest = engine.longest();
+            let done = tokio::time::timeout(longest, answer(&engine, asked.request, bytes)).await;
             let (answer, bytes) = match done {
                 Ok(Ok(answered)) => answered,
                 Ok(Err(error)) => (failed(error), Vec::new()),
                 Err(_) => {
                     let late = Error::Unreachable {
                         engine: "the engine".into(),
-                        detail: format!("no answer within {} s", LONGEST.as_secs()),
+                        detail: format!("no answer within {} s", longest.as_secs()),
                     };
                     (failed(late), Vec::new())
                 }

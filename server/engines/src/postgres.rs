@@ -25,6 +25,9 @@ const SESSIONS: u32 = 4;
 /// Longest wait for a session, and for the writer's lock while it is being taken again.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Longest time of a request: a server that is gone without a word ends no statement.
+pub(crate) const LONGEST: Duration = Duration::from_secs(40);
+
 /// Records in a database, in its schema `fedseal`.
 #[derive(Debug)]
 pub(crate) struct Postgres {

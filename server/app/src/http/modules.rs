@@ -324,6 +324,10 @@ impl Modules {
                 error.to_string(),
                 "GET /api/modules shows who registered them.",
             ),
+            fedseal_registry::Error::Engine(fault) if fault.is_passing() => {
+                logs::say(Level::Error, "fault", &format!("registry: {fault}"));
+                Refusal::busy("the registry does not answer")
+            }
             other => failed(other.to_string()),
         };
         // Data first, then the row that names it.
