@@ -5,7 +5,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_engines::{Error, Result};
 use sqlx::{Connection as _, PgConnection};
 
-use super::failed;
+use super::session::failed;
 
 /// The steps, the first one first.
 const STEPS: [&str; 1] = ["

@@ -14,7 +14,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::{PATIENCE, failed, schema, session};
+use super::schema;
+use super::session::{PATIENCE, connect, failed};
 
 /// The lock's two numbers: "fdsl", and the registry.
 const LOCK: (i32, i32) = (0x6664_736c, 1);
@@ -232,7 +233,7 @@ impl Keeper {
     }
 
     async fn again(&self) -> sqlx::Result<Again> {
-        let mut session = session(&self.options).await?;
+        let mut session = connect(&self.options).await?;
         let locked = lock(&mut session).await?;
         // Whoever becomes the writer has the lock, so that the number stays while it is held here.
         let (epoch, who) = writer(&mut session).await?;
