@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use crate::process::{cargo, exists, root, say, target};
 use crate::{Outcome, fail, python, setup};
 
-/// Words for the tests of a run whose jobs go through a queue, and of deploy/compose.yaml.
-const RUNS: [&str; 2] = ["queue", "compose"];
+/// Words for the tests of a run whose jobs go through a queue, of records in PostgreSQL, and of deploy/compose.yaml.
+const RUNS: [&str; 3] = ["queue", "records", "compose"];
 
 /// Why PostgreSQL is left out, where it is.
 pub(crate) const NO_POSTGRES: &str = "on Debian `apt-get install postgresql`";

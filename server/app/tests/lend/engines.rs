@@ -25,6 +25,20 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// Whether FEDSEAL_ENGINES names the helper, for a test that needs no other program of those.
+pub(crate) fn helper() -> bool {
+    let found = std::env::var_os("FEDSEAL_ENGINES").is_some();
+    if !found {
+        let needed = std::env::var_os("FEDSEAL_REQUIRE_ORACLES").is_some();
+        assert!(
+            !needed,
+            "FEDSEAL_ENGINES is not set; see tests/oracles/engines/README.md"
+        );
+        eprintln!("left out: the helper is not there");
+    }
+    found
+}
+
 /// A port that nobody listens on.
 pub(crate) fn port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
