@@ -1,4 +1,4 @@
-//! Where a registry of submitted modules is: its rows in SQLite beside the modules' bytes, or in PostgreSQL. Bytes,
+//! Place of a registry of submitted modules: its rows in SQLite beside the modules' bytes, or in PostgreSQL. Bytes,
 //! statements and the key of decisions are in a folder either way.
 
 use std::fmt;

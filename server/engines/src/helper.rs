@@ -75,7 +75,7 @@ impl Place {
     }
 }
 
-/// What records are opened for.
+/// Purpose for which records are opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// To be read, beside whoever writes.
