@@ -1,6 +1,6 @@
 //! Tools that a fresh machine needs: found, else fetched, else named with the way to get them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{exists, output, run, say};
@@ -175,6 +175,33 @@ pub(crate) fn registry() {
              `apt-get install docker-registry`"
         );
     }
+}
+
+/// The folder of PostgreSQL's programs, which keep records in the tests of engines. None where it is neither there nor
+/// installed by this.
+///
+/// # Errors
+/// apt-get is there and cannot install it.
+pub(crate) fn postgres() -> Outcome<Option<PathBuf>> {
+    if let Some(found) = postgres_folder() {
+        return Ok(Some(found));
+    }
+    debian(&["postgresql"])?;
+    Ok(postgres_folder())
+}
+
+/// Debian has a folder for each version, out of PATH.
+fn postgres_folder() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten();
+    let debian = versions.flatten().map(|version| version.path().join("bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    debian.chain(std::env::split_paths(&path)).find(|folder| {
+        ["initdb", "postgres", "psql"]
+            .iter()
+            .all(|it| folder.join(it).is_file())
+    })
 }
 
 /// wrk, which asks a server as often as it answers.

@@ -1,11 +1,11 @@
-//! Every test: Rust first, the GPU device on Vulkan and servers of queues and stores with it, then the
+//! Every test: Rust first, the GPU device on Vulkan and servers of queues, stores and records with it, then the
 //! examples, the pages in a real browser, and the packages of this build, installed and used. What was not
 //! run is named at the end, with the reason.
 
 use std::process::Command;
 use std::time::Instant;
 
-use crate::oracle::engines::Engines;
+use crate::oracle::engines::{Engines, NO_POSTGRES};
 use crate::process::{cargo, root, run, say, seconds};
 use crate::{Outcome, build, dist, examples, fail, languages, node, python, setup};
 
@@ -51,7 +51,11 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
             true => "no pip; on Debian `apt-get install python3-pip python3-venv`",
             false => "a filter names Rust tests alone; `cargo xtask oracle engines` runs theirs",
         };
-        left_out.push(("servers of queues and stores", why));
+        left_out.push(("servers of queues, stores and records", why));
+    }
+    if engines.as_ref().is_some_and(|it| !it.has_postgres()) {
+        let what = "records in PostgreSQL, and the services of deploy/compose.yaml";
+        left_out.push((what, NO_POSTGRES));
     }
     let python = checkers.as_ref().map(|path| path.to_string_lossy());
     let python = python.iter().map(|path| ("FEDSEAL_PYTHON", path.as_ref()));

@@ -25,6 +25,7 @@ use fedseal_record::opened::Pinned;
 use fedseal_record::rundir::RunDir;
 
 use crate::failure::{Failure, Outcome};
+use crate::registry::{DATABASE, ELSEWHERE, RegistryPlace};
 
 mod check;
 mod copying;
@@ -42,8 +43,8 @@ const DEPTH: u32 = 2;
 pub(crate) struct Sources {
     /// Folder of keys.
     pub(crate) home: Option<PathBuf>,
-    /// Folder of submitted modules.
-    pub(crate) registry: Option<PathBuf>,
+    /// Registry of submitted modules.
+    pub(crate) registry: Option<RegistryPlace>,
     /// State folder of a coordinator.
     pub(crate) federations: Option<PathBuf>,
     /// Folder of runs, or of one run.
@@ -76,8 +77,8 @@ pub(crate) fn copy(sources: &Sources, to: &Path) -> Outcome<Copied> {
     if let Some(home) = &sources.home {
         keys(&mut copying, home)?;
     }
-    if let Some(folder) = &sources.registry {
-        registry(&mut copying, folder)?;
+    if let Some(place) = &sources.registry {
+        registry(&mut copying, place)?;
     }
     if let Some(folder) = &sources.federations {
         books(&mut copying, folder)?;
@@ -108,7 +109,12 @@ fn apart(sources: &Sources, to: &Path) -> Outcome {
     };
     let copy = absolute(to)?;
     // The folder of keys itself may have the copy in a folder of its own: only files of it are copied.
-    let all = [&sources.registry, &sources.federations, &sources.runs];
+    let registry = sources.registry.as_ref().map(|place| &place.folder);
+    let all = [
+        registry,
+        sources.federations.as_ref(),
+        sources.runs.as_ref(),
+    ];
     for source in all.into_iter().flatten().chain(&sources.nodes) {
         let place = absolute(source)?;
         if copy.starts_with(&place) || place.starts_with(&copy) {
@@ -143,16 +149,15 @@ fn keys(copying: &mut Copying, home: &Path) -> Outcome {
     Ok(())
 }
 
-fn registry(copying: &mut Copying, folder: &Path) -> Outcome {
-    const DATABASE: &str = "registry.sqlite";
-    if folder.join(DATABASE).is_file() {
-        let place = copying.place("registry")?.join(DATABASE);
-        fedseal_registry::copy(&folder.join(DATABASE), &place).map_err(Failure::new)?;
+fn registry(copying: &mut Copying, place: &RegistryPlace) -> Outcome {
+    let to = copying.place("registry")?.join(DATABASE);
+    if place.copy_to(&to)? {
         copying.made(&format!("registry/{DATABASE}"))?;
     }
-    copying.folder(folder, "registry", &|below| {
+    copying.folder(&place.folder, "registry", &|below| {
         let name = below.to_string_lossy();
-        name.starts_with(DATABASE)
+        // The copy has rows of its own.
+        name.starts_with(DATABASE) || name == ELSEWHERE
     })
 }
 

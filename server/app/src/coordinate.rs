@@ -16,6 +16,7 @@ use fedseal_record::events::Event as Told;
 use fedseal_rules::lifecycle::{Event, Phase};
 
 use crate::http::federations::Federations;
+use crate::registry::RegistryPlace;
 use crate::{counted, output, submitted};
 
 /// How often the books are looked at.
@@ -31,7 +32,7 @@ pub(crate) struct Machine {
     pub modules: PathBuf,
     pub installed: TrustStore,
     pub models: PathBuf,
-    pub registry: PathBuf,
+    pub registry: RegistryPlace,
     pub compiled: PathBuf,
     pub threads: Option<usize>,
 }

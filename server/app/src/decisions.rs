@@ -8,6 +8,7 @@ use fedseal_client_sdk::decision::{self, DecisionPredicate, Verdict};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::{PublicKey, SigningKey};
+use fedseal_engines::helper::Access;
 use fedseal_ledger::Blobs;
 use fedseal_record::rundir;
 use fedseal_registry::{RegisteredDecision, Registry};
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Outcome};
+use crate::registry::RegistryPlace;
 
 /// The registry's key, in its folder; made at the first decision.
 const KEY: &str = "decisions.pem";
@@ -235,18 +237,19 @@ impl Decisions {
     }
 }
 
-/// The decisions of the registry in a folder, where there is one; opening one that is not there would make it.
+/// A registry and its decisions, where there is one.
 ///
 /// # Errors
 /// A registry that cannot be read.
-pub(crate) fn existing(folder: &Path) -> Outcome<Option<(Arc<Registry>, Decisions)>> {
-    let database = folder.join("registry.sqlite");
-    if !database.is_file() {
-        return Ok(None);
-    }
-    let registry = Arc::new(Registry::open(&database).map_err(Failure::new)?);
-    let decisions = Decisions::new(folder, registry.clone());
-    Ok(Some((registry, decisions)))
+pub(crate) fn existing(
+    place: &RegistryPlace,
+    access: Access,
+) -> Outcome<Option<(Arc<Registry>, Decisions)>> {
+    let found = place.existing(access)?;
+    Ok(found.map(|registry| {
+        let decisions = Decisions::new(&place.folder, registry.clone());
+        (registry, decisions)
+    }))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 //! - [`metrics`], [`logs`]: numbers and lines for programs that watch this one. [`counted`]: a run's events as both.
 //! - [`decisions`]: which submitted modules may be executed.
 //! - [`kept`]: modules that are kept compiled.
-//! - [`submitted`]: modules of the registry. [`runs`]: folders of runs. [`progress`], [`figures`]: what people and machines read of a run.
+//! - [`registry`]: where the registry is. [`submitted`]: modules of it. [`runs`]: folders of runs. [`progress`], [`figures`]: what people and machines read of a run.
 //!
 //! The auditor's commands, and everything that all commands share, are in the room `audit`.
 
@@ -30,6 +30,7 @@ mod kept;
 mod logs;
 mod metrics;
 mod progress;
+mod registry;
 mod runs;
 mod submitted;
 

@@ -1,24 +1,28 @@
 //! Submitted modules that an experiment names by their digests.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use fedseal_client_sdk::decision::Verdict;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
+use fedseal_engines::helper::Access;
 use fedseal_federation::runner::Submitted;
 use fedseal_ledger::Blobs;
 use fedseal_rules::experiment::{Experiment, ModulePlace};
 
 use crate::decisions;
 use crate::failure::{Failure, Outcome};
+use crate::registry::RegistryPlace;
 
 /// Reads them out of a registry. One that is not registered is missed by whoever needs it, by its client. One
 /// that waits for a decision is taken: whoever named it in an experiment of their own has decided.
 ///
 /// # Errors
 /// A registry that cannot be read; a module that was rejected.
-pub(crate) fn of(experiment: &Experiment, registry: &Path) -> Outcome<BTreeMap<Digest, Submitted>> {
+pub(crate) fn of(
+    experiment: &Experiment,
+    registry: &RegistryPlace,
+) -> Outcome<BTreeMap<Digest, Submitted>> {
     let places = experiment.clients.iter().map(|client| client.module());
     let wanted: BTreeSet<Digest> = places
         .filter_map(|place| match place {
@@ -30,10 +34,10 @@ pub(crate) fn of(experiment: &Experiment, registry: &Path) -> Outcome<BTreeMap<D
     if wanted.is_empty() {
         return Ok(found);
     }
-    let Some((modules, decisions)) = decisions::existing(registry)? else {
+    let Some((modules, decisions)) = decisions::existing(registry, Access::Read)? else {
         return Ok(found);
     };
-    let blobs = Blobs::existing(registry.join("blobs"))?;
+    let blobs = Blobs::existing(registry.folder.join("blobs"))?;
     for digest in wanted {
         if let Some(module) = modules.module(&digest).map_err(Failure::new)? {
             if let Some(last) = decisions.last(&digest)?
@@ -74,7 +78,8 @@ mod tests {
         );
         let experiment = Experiment::parse(&text, "x.toml").unwrap();
         let folder = dir.path().join("registry");
-        assert!(of(&experiment, &folder).unwrap().is_empty());
+        let place = RegistryPlace::from(folder.clone());
+        assert!(of(&experiment, &place).unwrap().is_empty());
         assert!(!folder.exists());
 
         std::fs::create_dir(&folder).unwrap();
@@ -89,15 +94,15 @@ mod tests {
                 created: "2026-01-02T03:04:05Z".into(),
             })
             .unwrap();
-        let found = of(&experiment, &folder).unwrap();
+        let found = of(&experiment, &place).unwrap();
         assert_eq!(found[&digest], Submitted { bytes, envelope });
 
-        let (_, decided) = decisions::existing(&folder).unwrap().unwrap();
+        let (_, decided) = decisions::existing(&place, Access::Write).unwrap().unwrap();
         let reason = Some("it leaks");
         decided
             .decide(&digest, Verdict::Rejected, reason, None)
             .unwrap();
-        let refused = of(&experiment, &folder).unwrap_err().to_string();
+        let refused = of(&experiment, &place).unwrap_err().to_string();
         assert!(
             refused.contains("rejected") && refused.contains("it leaks"),
             "{refused}"
@@ -105,6 +110,6 @@ mod tests {
         decided
             .decide(&digest, Verdict::Approved, None, None)
             .unwrap();
-        assert!(of(&experiment, &folder).is_ok());
+        assert!(of(&experiment, &place).is_ok());
     }
 }

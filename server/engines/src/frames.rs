@@ -9,9 +9,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::queue::{Lease, Taken};
+use crate::records::{Row, Table};
 
 /// Version of the protocol; both programs are built together, and say so first.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Longest JSON of a frame, bytes.
 const MAX_JSON: usize = 64 << 20;
 /// Longest bytes of a frame: a result.
@@ -71,6 +72,34 @@ pub enum Request {
         /// The claim.
         name: String,
     },
+    /// [`Records::ready`](crate::records::Records::ready).
+    Ready,
+    /// [`Records::add`](crate::records::Records::add).
+    Add {
+        /// The table.
+        table: Table,
+        /// The row.
+        row: Row,
+    },
+    /// [`Records::append`](crate::records::Records::append).
+    Append {
+        /// Envelope of the decision before it.
+        previous: Option<String>,
+        /// The row.
+        row: Row,
+    },
+    /// [`Records::newest`](crate::records::Records::newest).
+    Newest {
+        /// The table.
+        table: Table,
+        /// The key, where one is asked for.
+        key: Option<String>,
+    },
+    /// [`Records::all`](crate::records::Records::all).
+    All {
+        /// The table.
+        table: Table,
+    },
 }
 
 /// An answer, with its request's number.
@@ -98,6 +127,10 @@ pub enum Answer {
     Taken(Taken),
     /// Jobs.
     Jobs(BTreeSet<Digest>),
+    /// It is answered; whether a row was added.
+    Added(bool),
+    /// Rows of a table.
+    Rows(Vec<Row>),
     /// It failed.
     Failed {
         /// Which variant of [`Error`](crate::Error).

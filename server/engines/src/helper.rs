@@ -1,5 +1,5 @@
-//! A queue or a store over a network, by a helper program: it is started with the engine's address, and speaks
-//! [`frames`] until this process ends. Requests of several threads go side by side.
+//! A queue, a store or records over a network, by a helper program: it is started with the engine's address, and
+//! speaks [`frames`] until this process ends. Requests of several threads go side by side.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -14,6 +14,7 @@ use fedseal_client_sdk::digest::Digest;
 
 use crate::frames::{self, Answer, Answered, Asked, Failed, Request, VERSION};
 use crate::queue::{self, Lease, Queue, Taken};
+use crate::records::{self, Records, Row, Table};
 use crate::store::{self, Name, Store};
 use crate::{Error, Result};
 
@@ -25,7 +26,7 @@ const PLACE: &str = "FEDSEAL_ENGINES";
 /// Address of an engine over the network: the words that the helper is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// `queue` or `store`.
+    /// `queue`, `store` or `records`.
     kind: &'static str,
     url: String,
     options: Vec<String>,
@@ -54,10 +55,33 @@ impl Place {
         }
     }
 
+    /// Records at `postgres://USER@HOST:PORT/DATABASE`. A password is best in the environment (`PGPASSWORD`,
+    /// `PGPASSFILE`).
+    pub fn records(url: &str, access: Access) -> Self {
+        let access = match access {
+            Access::Read => "read",
+            Access::Write => "write",
+        };
+        Place {
+            kind: "records",
+            url: url.to_owned(),
+            options: vec!["--access".into(), access.into()],
+        }
+    }
+
     /// The address without what is secret in it.
     pub fn shown(&self) -> String {
         shown(&self.url)
     }
+}
+
+/// Purpose for which records are opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To be read, beside whoever writes.
+    Read,
+    /// To be written, by this process alone.
+    Write,
 }
 
 /// An address without user and password.
@@ -65,11 +89,18 @@ pub fn shown(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
     };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}{path}")
+    let rest = match scheme {
+        // It has no user, and a key in it may have an `@`.
+        "s3" => rest,
+        // The last one of all: a password that should have been escaped may have any character.
+        _ => rest.rsplit_once('@').map_or(rest, |(_, host)| host),
+    };
+    let rest = match scheme {
+        // Its parameters may be a password.
+        "postgres" | "postgresql" => rest.split('?').next().unwrap_or_default(),
+        _ => rest,
+    };
+    format!("{scheme}://{rest}")
 }
 
 /// A running helper.
@@ -324,6 +355,52 @@ impl Store for Helper {
     }
 }
 
+impl Records for Helper {
+    fn place(&self) -> String {
+        self.engine.clone()
+    }
+
+    fn ready(&self) -> Result<()> {
+        match self.ask(Request::Ready, &[])? {
+            (Answer::Done, _) => Ok(()),
+            _ => Err(self.odd()),
+        }
+    }
+
+    fn add(&self, table: Table, row: &[String]) -> Result<bool> {
+        records::fits(&self.engine, table, row)?;
+        let row = row.to_vec();
+        match self.ask(Request::Add { table, row }, &[])? {
+            (Answer::Added(added), _) => Ok(added),
+            _ => Err(self.odd()),
+        }
+    }
+
+    fn append(&self, previous: Option<&str>, row: &[String]) -> Result<bool> {
+        records::fits(&self.engine, Table::Decisions, row)?;
+        let (previous, row) = (previous.map(str::to_owned), row.to_vec());
+        match self.ask(Request::Append { previous, row }, &[])? {
+            (Answer::Added(added), _) => Ok(added),
+            _ => Err(self.odd()),
+        }
+    }
+
+    fn newest(&self, table: Table, key: Option<&str>) -> Result<Option<Row>> {
+        let key = key.map(str::to_owned);
+        match self.ask(Request::Newest { table, key }, &[])? {
+            (Answer::Rows(rows), _) => Ok(rows.into_iter().next()),
+            _ => Err(self.odd()),
+        }
+    }
+
+    fn all(&self, table: Table) -> Result<Vec<Row>> {
+        match self.ask(Request::All { table }, &[])? {
+            (Answer::Rows(rows), _) => Ok(rows),
+            _ => Err(self.odd()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,6 +412,14 @@ mod tests {
             ("nats://host", "nats://host"),
             ("s3://bucket/a@b", "s3://bucket/a@b"),
             ("wss://u:p@[::1]:443/x", "wss://[::1]:443/x"),
+            ("nats://u:p@host?queue=q", "nats://host?queue=q"),
+            ("postgres://u:p@host:5432/db", "postgres://host:5432/db"),
+            // Not escaped as they should be.
+            ("postgres://u:a/b@c?d@host/db", "postgres://host/db"),
+            (
+                "postgresql://host/db?user=u&password=secret",
+                "postgresql://host/db",
+            ),
         ] {
             assert_eq!(shown(url), safe);
         }

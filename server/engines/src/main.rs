@@ -1,11 +1,12 @@
-//! The helper: a queue or a store over a network for a fedseal program, which starts it and speaks
+//! The helper: a queue, a store or records over a network for a fedseal program, which starts it and speaks
 //! [`frames`] over its standard input and output. It ends with that program.
 //!
-//! - [`nats`]: a queue in NATS JetStream. [`s3`]: a store in S3.
+//! - [`nats`]: a queue in NATS JetStream. [`s3`]: a store in S3. [`postgres`]: records in PostgreSQL.
 
 #![forbid(unsafe_code)]
 
 mod nats;
+mod postgres;
 mod s3;
 
 use std::io;
@@ -14,10 +15,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fedseal_engines::frames::{self, Answer, Answered, Asked, Failed, Request, VERSION};
+use fedseal_engines::helper::Access;
 use fedseal_engines::store::Name;
 use fedseal_engines::{Error, Result};
 
 use nats::Nats;
+use postgres::Postgres;
 use s3::S3;
 
 /// Longest time of a request beyond its wait.
@@ -31,11 +34,23 @@ struct Wanted {
     url: String,
     lease: Duration,
     credentials: Option<String>,
+    access: Access,
 }
 
 enum Engine {
     Queue(Box<Nats>),
     Store(S3),
+    Records(Box<Postgres>),
+}
+
+impl Engine {
+    /// Longest time of a request.
+    fn longest(&self) -> Duration {
+        match self {
+            Engine::Queue(_) | Engine::Store(_) => LONGEST,
+            Engine::Records(_) => postgres::LONGEST,
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -67,12 +82,13 @@ fn wanted() -> std::result::Result<Wanted, String> {
     let mut words = std::env::args().skip(1);
     let kind = words
         .next()
-        .filter(|kind| kind == "queue" || kind == "store");
+        .filter(|kind| ["queue", "store", "records"].contains(&kind.as_str()));
     let mut wanted = Wanted {
-        kind: kind.ok_or("the first word is queue or store")?,
+        kind: kind.ok_or("the first word is queue, store or records")?,
         url: std::env::var("FEDSEAL_ENGINE_URL").map_err(|_| "FEDSEAL_ENGINE_URL is not set")?,
         lease: Duration::from_secs(60),
         credentials: None,
+        access: Access::Read,
     };
     while let Some(word) = words.next() {
         let value = words
@@ -90,6 +106,13 @@ fn wanted() -> std::result::Result<Wanted, String> {
                 let text = std::fs::read_to_string(&value).map_err(|e| format!("{value}: {e}"))?;
                 wanted.credentials = Some(text);
             }
+            "--access" => {
+                wanted.access = match value.as_str() {
+                    "read" => Access::Read,
+                    "write" => Access::Write,
+                    other => return Err(format!("{other}: neither read nor write")),
+                };
+            }
             other => return Err(format!("{other} is not known")),
         }
     }
@@ -101,7 +124,8 @@ async fn open(wanted: &Wanted) -> Result<Engine> {
         "queue" => Engine::Queue(Box::new(
             Nats::open(&wanted.url, wanted.lease, wanted.credentials.as_deref()).await?,
         )),
-        _ => Engine::Store(S3::open(&wanted.url).await?),
+        "store" => Engine::Store(S3::open(&wanted.url).await?),
+        _ => Engine::Records(Box::new(Postgres::open(&wanted.url, wanted.access).await?)),
     })
 }
 
@@ -136,14 +160,15 @@ async fn serve(wanted: Wanted) {
         let (engine, output) = (engine.clone(), output.clone());
         tokio::spawn(async move {
             let number = asked.number;
-            let done = tokio::time::timeout(LONGEST, answer(&engine, asked.request, bytes)).await;
+            let longest = engine.longest();
+            let done = tokio::time::timeout(longest, answer(&engine, asked.request, bytes)).await;
             let (answer, bytes) = match done {
                 Ok(Ok(answered)) => answered,
                 Ok(Err(error)) => (failed(error), Vec::new()),
                 Err(_) => {
                     let late = Error::Unreachable {
                         engine: "the engine".into(),
-                        detail: format!("no answer within {} s", LONGEST.as_secs()),
+                        detail: format!("no answer within {} s", longest.as_secs()),
                     };
                     (failed(late), Vec::new())
                 }
@@ -192,6 +217,24 @@ async fn answer(engine: &Engine, request: Request, bytes: Vec<u8>) -> Result<(An
         }
         (Engine::Store(store), Request::Claimed { name }) => {
             found(store.claimed(&named(&name)?).await?)
+        }
+        (Engine::Records(records), Request::Ready) => {
+            records.ready().await?;
+            (Answer::Done, Vec::new())
+        }
+        (Engine::Records(records), Request::Add { table, row }) => {
+            (Answer::Added(records.add(table, &row).await?), Vec::new())
+        }
+        (Engine::Records(records), Request::Append { previous, row }) => {
+            let added = records.append(previous.as_deref(), &row).await?;
+            (Answer::Added(added), Vec::new())
+        }
+        (Engine::Records(records), Request::Newest { table, key }) => {
+            let newest = records.newest(table, key.as_deref()).await?;
+            (Answer::Rows(newest.into_iter().collect()), Vec::new())
+        }
+        (Engine::Records(records), Request::All { table }) => {
+            (Answer::Rows(records.all(table).await?), Vec::new())
         }
         _ => return Err(odd("it was not started for that")),
     })

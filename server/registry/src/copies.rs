@@ -1,12 +1,14 @@
-//! Copies of the database, made while others write it.
+//! Copies of a registry, made while others write it.
 
 use std::path::Path;
 use std::time::Duration;
 
+use fedseal_engines::records;
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{Error, Result, SCHEMA_VERSION, check_version};
+use crate::sqlite::{SCHEMA_VERSION, check_version};
+use crate::{Error, Registry, Result, Sqlite};
 
 /// Pages that are copied before a writer gets its turn.
 const PAGES: i32 = 256;
@@ -45,6 +47,29 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
         .map_err(failed(to))
 }
 
+impl Registry {
+    /// Writes the rows of any registry to a new SQLite database, one file that is complete without a journal.
+    ///
+    /// # Errors
+    /// [`Error::Engine`], and those of [`Registry::open`].
+    pub fn copy_to(&self, path: &Path) -> Result<()> {
+        let target = Sqlite::open(path)?;
+        records::copy(self.records.as_ref(), &target)?;
+        target.without_journal()
+    }
+
+    /// Takes in the rows of an SQLite database. Where that was interrupted it may be repeated.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] where this registry has rows of its own; those of [`Registry::open`].
+    pub fn take_in(&self, path: &Path) -> Result<()> {
+        let source = Sqlite::open(path)?;
+        records::copy(&source, self.records.as_ref())?;
+        // Nothing of it is left in a journal beside it.
+        source.without_journal()
+    }
+}
+
 /// Checks a copy as SQLite does, and its schema. Nothing is written.
 ///
 /// # Errors
@@ -78,7 +103,7 @@ mod tests {
     use fedseal_client_sdk::keys::SigningKey;
 
     use super::*;
-    use crate::{RegisteredModule, Registry};
+    use crate::RegisteredModule;
 
     fn module(n: u32) -> RegisteredModule {
         RegisteredModule {

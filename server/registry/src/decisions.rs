@@ -2,9 +2,9 @@
 
 use fedseal_client_sdk::decision::Verdict;
 use fedseal_client_sdk::digest::Digest;
-use rusqlite::{Connection, OptionalExtension as _, Params, Row, TransactionBehavior, params};
+use fedseal_engines::records::{Row, Table};
 
-use crate::{Error, Registry, Result};
+use crate::{Registry, Result};
 
 /// A decision, as it is registered. Its statement is a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,61 +17,33 @@ pub struct RegisteredDecision {
     pub envelope: Digest,
 }
 
-type DecisionRow = (String, String, String);
-
-fn row(row: &Row<'_>) -> rusqlite::Result<DecisionRow> {
-    row.try_into()
-}
-
 impl Registry {
     /// Registers a decision that follows the one whose envelope is `previous`. False where another one came
     /// meanwhile: the statement has to name that one, so it is to be made anew.
     ///
     /// # Errors
-    /// [`Error::Sqlite`].
+    /// [`Error::Engine`](crate::Error::Engine).
     pub fn add_decision(
         &self,
         previous: Option<&Digest>,
         decision: &RegisteredDecision,
     ) -> Result<bool> {
-        let add = |connection: &mut Connection| -> rusqlite::Result<bool> {
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let last: Option<String> = transaction
-                .query_row(
-                    "SELECT envelope FROM decisions ORDER BY number DESC LIMIT 1",
-                    [],
-                    |row| row.get(0),
-                )
-                .optional()?;
-            if last != previous.map(Digest::to_string) {
-                return Ok(false);
-            }
-            transaction.execute(
-                "INSERT INTO decisions (module, verdict, envelope) VALUES (?1, ?2, ?3)",
-                params![
-                    decision.module.to_string(),
-                    decision.verdict.as_str(),
-                    decision.envelope.to_string()
-                ],
-            )?;
-            transaction.commit()?;
-            Ok(true)
-        };
-        add(&mut self.lock()).map_err(|error| self.fail(error))
+        let row = [
+            decision.module.to_string(),
+            decision.verdict.as_str().to_owned(),
+            decision.envelope.to_string(),
+        ];
+        let previous = previous.map(Digest::to_string);
+        Ok(self.records.append(previous.as_deref(), &row)?)
     }
 
     /// All decisions, the first one first.
     ///
     /// # Errors
-    /// [`Error::Sqlite`], [`Error::Verify`] for a row that does not parse.
+    /// [`Error::Engine`](crate::Error::Engine), [`Error::Verify`](crate::Error::Verify) for a row that does not
+    /// parse.
     pub fn decisions(&self) -> Result<Vec<RegisteredDecision>> {
-        let query = |c: &Connection| -> rusqlite::Result<Vec<DecisionRow>> {
-            c.prepare("SELECT module, verdict, envelope FROM decisions ORDER BY number")?
-                .query_map([], row)?
-                .collect()
-        };
-        let rows = query(&self.lock()).map_err(|error| self.fail(error))?;
+        let rows = self.records.all(Table::Decisions)?;
         rows.into_iter().map(|row| self.decision_of(row)).collect()
     }
 
@@ -80,11 +52,7 @@ impl Registry {
     /// # Errors
     /// As [`Registry::decisions`].
     pub fn verdict(&self, module: &Digest) -> Result<Option<RegisteredDecision>> {
-        self.one(
-            "SELECT module, verdict, envelope FROM decisions
-             WHERE module = ?1 ORDER BY number DESC LIMIT 1",
-            [module.to_string()],
-        )
+        self.one(Some(&module.to_string()))
     }
 
     /// The last decision of all, which the next one names; none while nothing was decided.
@@ -92,21 +60,16 @@ impl Registry {
     /// # Errors
     /// As [`Registry::decisions`].
     pub fn last_decision(&self) -> Result<Option<RegisteredDecision>> {
-        self.one(
-            "SELECT module, verdict, envelope FROM decisions ORDER BY number DESC LIMIT 1",
-            [],
-        )
+        self.one(None)
     }
 
-    fn one(&self, query: &str, values: impl Params) -> Result<Option<RegisteredDecision>> {
-        let found = self.lock().query_row(query, values, row).optional();
-        found
-            .map_err(|error| self.fail(error))?
-            .map(|row| self.decision_of(row))
-            .transpose()
+    fn one(&self, module: Option<&str>) -> Result<Option<RegisteredDecision>> {
+        let row = self.records.newest(Table::Decisions, module)?;
+        row.map(|row| self.decision_of(row)).transpose()
     }
 
-    fn decision_of(&self, (module, verdict, envelope): DecisionRow) -> Result<RegisteredDecision> {
+    fn decision_of(&self, row: Row) -> Result<RegisteredDecision> {
+        let [module, verdict, envelope] = self.columns(row)?;
         let parse = || -> fedseal_client_sdk::Result<RegisteredDecision> {
             Ok(RegisteredDecision {
                 module: module.parse()?,
@@ -119,7 +82,7 @@ impl Registry {
                 envelope: envelope.parse()?,
             })
         };
-        parse().map_err(|error| Error::verify(&self.path, error))
+        parse().map_err(|error| self.unread(error))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// Result type of this room.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Faults of the registry's database, or of what is registered in it.
+/// Faults of the registry's records, or of what is registered in it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -45,11 +45,24 @@ pub enum Error {
         /// Both versions.
         detail: String,
     },
+    /// The engine of the records failed or refused.
+    #[error(transparent)]
+    Engine(#[from] fedseal_engines::Error),
+    /// A row is not one of its table.
+    #[error("{place}: a row of {found} columns, where {wanted} are")]
+    Columns {
+        /// Path or address of the records.
+        place: String,
+        /// Columns of the row.
+        found: usize,
+        /// Columns of the table.
+        wanted: usize,
+    },
     /// A row does not parse.
-    #[error("{}: {source}", path.display())]
+    #[error("{place}: {source}")]
     Verify {
-        /// The database file.
-        path: PathBuf,
+        /// Path or address of the records.
+        place: String,
         /// The error that the check gave.
         source: Box<fedseal_client_sdk::Error>,
     },
@@ -60,13 +73,6 @@ impl Error {
         Error::Corrupt {
             path: path.to_owned(),
             detail: detail.into(),
-        }
-    }
-
-    pub(crate) fn verify(path: &Path, source: fedseal_client_sdk::Error) -> Self {
-        Error::Verify {
-            path: path.to_owned(),
-            source: Box::new(source),
         }
     }
 }

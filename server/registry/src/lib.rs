@@ -1,54 +1,24 @@
-//! The registry: which modules were registered, what was decided on them, and which key a client has. SQLite,
-//! one file.
+//! The registry: which modules were registered, what was decided on them, and which key a client has. Its rows are
+//! in SQLite, one file, or in any other engine of records (`fedseal_engines::records`): PostgreSQL.
 
 #![forbid(unsafe_code)]
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::path::Path;
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::keys::PublicKey;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use fedseal_engines::records::{Records, Row, Table};
 
 mod copies;
 mod decisions;
 mod error;
+mod sqlite;
 
 pub use copies::{check_copy, copy};
 pub use decisions::RegisteredDecision;
 pub use error::{Error, Result};
-
-/// SQLite before 3.51.3 can lose commits in WAL mode with two connections.
-const SQLITE_AT_LEAST: i32 = 3_051_003;
-
-/// The schema, and its number in `PRAGMA user_version`.
-const SCHEMA_VERSION: i64 = 2;
-const SCHEMA: &str = "
-    CREATE TABLE modules (
-        digest   TEXT PRIMARY KEY NOT NULL,
-        name     TEXT NOT NULL,
-        signer   TEXT NOT NULL,
-        envelope TEXT NOT NULL,
-        created  TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE clients (
-        client  TEXT PRIMARY KEY NOT NULL,
-        key     TEXT NOT NULL UNIQUE,
-        created TEXT NOT NULL
-    ) STRICT;
-";
-/// Added by version 2.
-const SCHEMA_2: &str = "
-    CREATE TABLE decisions (
-        number   INTEGER PRIMARY KEY,
-        module   TEXT NOT NULL,
-        verdict  TEXT NOT NULL,
-        envelope TEXT NOT NULL UNIQUE
-    ) STRICT;
-    CREATE INDEX decisions_of_module ON decisions (module, number);
-";
+pub use sqlite::Sqlite;
 
 /// A registered module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,82 +46,49 @@ pub struct RegisteredClient {
     pub created: String,
 }
 
-/// The registry's database. Registering is durable when it returns; registering the same again
-/// changes nothing.
+/// The registry. Registering is durable when it returns; registering the same again changes nothing.
 #[derive(Debug)]
 pub struct Registry {
-    path: PathBuf,
-    connection: Mutex<Connection>,
+    records: Box<dyn Records>,
 }
 
 impl Registry {
-    /// Opens the database, creating it when there is none.
+    /// Opens a registry in SQLite, creating the file when there is none.
     ///
     /// # Errors
     /// [`Error::SqliteVersion`] when the linked SQLite is older than 3.51.3; [`Error::Corrupt`]
     /// when the file has another schema; [`Error::Sqlite`].
     pub fn open(path: impl AsRef<Path>) -> Result<Registry> {
-        check_version(rusqlite::version_number())?;
-        let path = path.as_ref();
-        let fail = |source| Error::Sqlite {
-            path: path.to_owned(),
-            source: Box::new(source),
-        };
-        let mut connection = Connection::open(path).map_err(fail)?;
-        let configure = |c: &mut Connection| -> rusqlite::Result<i64> {
-            c.busy_timeout(Duration::from_secs(10))?;
-            c.pragma_update(None, "journal_mode", "WAL")?;
-            c.pragma_update(None, "synchronous", "FULL")?;
-            let transaction =
-                c.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            let version: i64 =
-                transaction.pragma_query_value(None, "user_version", |r| r.get(0))?;
-            let steps = [(1, SCHEMA), (2, SCHEMA_2)];
-            let mut now = version;
-            for (next, step) in steps {
-                if now == next - 1 {
-                    transaction.execute_batch(step)?;
-                    transaction.pragma_update(None, "user_version", next)?;
-                    now = next;
-                }
-            }
-            transaction.commit()?;
-            Ok(now)
-        };
-        let version = configure(&mut connection).map_err(fail)?;
-        if version != SCHEMA_VERSION {
-            return Err(Error::corrupt(
-                path,
-                format!("schema version {version}, this program knows {SCHEMA_VERSION}"),
-            ));
-        }
-        Ok(Registry {
-            path: path.to_owned(),
-            connection: Mutex::new(connection),
-        })
+        Ok(Registry::over(Box::new(Sqlite::open(path)?)))
+    }
+
+    /// A registry over the records of any engine.
+    pub fn over(records: Box<dyn Records>) -> Registry {
+        Registry { records }
+    }
+
+    /// Whether it can be read now, and written by who opened it to write.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub fn ready(&self) -> Result<()> {
+        Ok(self.records.ready()?)
     }
 
     /// Registers a module. Returns whether it is new.
     ///
     /// # Errors
     /// [`Error::Conflict`] when the digest is registered by another signer or under another name
-    /// or envelope; [`Error::Sqlite`].
+    /// or envelope; [`Error::Engine`].
     pub fn add_module(&self, module: &RegisteredModule) -> Result<bool> {
-        let changed = self
-            .lock()
-            .execute(
-                "INSERT INTO modules (digest, name, signer, envelope, created)
-                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (digest) DO NOTHING",
-                params![
-                    module.digest.to_string(),
-                    module.name,
-                    module.signer.to_string(),
-                    module.envelope.to_string(),
-                    module.created
-                ],
-            )
-            .map_err(|e| self.fail(e))?;
-        if changed == 1 {
+        let row = [
+            module.digest.to_string(),
+            module.name.clone(),
+            module.signer.to_string(),
+            module.envelope.to_string(),
+            module.created.clone(),
+        ];
+        if self.records.add(Table::Modules, &row)? {
             return Ok(true);
         }
         let describe = |m: &RegisteredModule| {
@@ -174,17 +111,11 @@ impl Registry {
     /// The module of this digest.
     ///
     /// # Errors
-    /// [`Error::Sqlite`], [`Error::Verify`] for a row that does not parse.
+    /// [`Error::Engine`], [`Error::Verify`] for a row that does not parse.
     pub fn module(&self, digest: &Digest) -> Result<Option<RegisteredModule>> {
         let row = self
-            .lock()
-            .query_row(
-                "SELECT digest, name, signer, envelope, created FROM modules WHERE digest = ?1",
-                [digest.to_string()],
-                module_row,
-            )
-            .optional()
-            .map_err(|e| self.fail(e))?;
+            .records
+            .newest(Table::Modules, Some(&digest.to_string()))?;
         row.map(|row| self.module_of(row)).transpose()
     }
 
@@ -193,12 +124,7 @@ impl Registry {
     /// # Errors
     /// As [`Registry::module`].
     pub fn modules(&self) -> Result<Vec<RegisteredModule>> {
-        let query = |c: &Connection| -> rusqlite::Result<Vec<ModuleRow>> {
-            c.prepare("SELECT digest, name, signer, envelope, created FROM modules ORDER BY rowid")?
-                .query_map([], module_row)?
-                .collect()
-        };
-        let rows = query(&self.lock()).map_err(|e| self.fail(e))?;
+        let rows = self.records.all(Table::Modules)?;
         rows.into_iter().map(|row| self.module_of(row)).collect()
     }
 
@@ -206,16 +132,14 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::Conflict`] when the client has another key, or another client has this key;
-    /// [`Error::Sqlite`].
+    /// [`Error::Engine`].
     pub fn add_client(&self, client: &RegisteredClient) -> Result<bool> {
-        let changed = self
-            .lock()
-            .execute(
-                "INSERT INTO clients (client, key, created) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                params![client.client.as_str(), client.key.to_string(), client.created],
-            )
-            .map_err(|e| self.fail(e))?;
-        if changed == 1 {
+        let row = [
+            client.client.to_string(),
+            client.key.to_string(),
+            client.created.clone(),
+        ];
+        if self.records.add(Table::Clients, &row)? {
             return Ok(true);
         }
         let clients = self.clients()?;
@@ -237,17 +161,9 @@ impl Registry {
     /// The client of this name.
     ///
     /// # Errors
-    /// [`Error::Sqlite`], [`Error::Verify`] for a row that does not parse.
+    /// [`Error::Engine`], [`Error::Verify`] for a row that does not parse.
     pub fn client(&self, client: &ClientId) -> Result<Option<RegisteredClient>> {
-        let row = self
-            .lock()
-            .query_row(
-                "SELECT client, key, created FROM clients WHERE client = ?1",
-                [client.as_str()],
-                client_row,
-            )
-            .optional()
-            .map_err(|e| self.fail(e))?;
+        let row = self.records.newest(Table::Clients, Some(client.as_str()))?;
         row.map(|row| self.client_of(row)).transpose()
     }
 
@@ -256,33 +172,12 @@ impl Registry {
     /// # Errors
     /// As [`Registry::client`].
     pub fn clients(&self) -> Result<Vec<RegisteredClient>> {
-        let query = |c: &Connection| -> rusqlite::Result<Vec<ClientRow>> {
-            c.prepare("SELECT client, key, created FROM clients ORDER BY client")?
-                .query_map([], client_row)?
-                .collect()
-        };
-        let rows = query(&self.lock()).map_err(|e| self.fail(e))?;
+        let rows = self.records.all(Table::Clients)?;
         rows.into_iter().map(|row| self.client_of(row)).collect()
     }
 
-    /// A panic elsewhere cannot leave the connection half used: every statement is whole.
-    fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn fail(&self, source: rusqlite::Error) -> Error {
-        Error::Sqlite {
-            path: self.path.clone(),
-            source: Box::new(source),
-        }
-    }
-
-    fn module_of(
-        &self,
-        (digest, name, signer, envelope, created): ModuleRow,
-    ) -> Result<RegisteredModule> {
+    fn module_of(&self, row: Row) -> Result<RegisteredModule> {
+        let [digest, name, signer, envelope, created] = self.columns(row)?;
         let parse = || -> fedseal_client_sdk::Result<RegisteredModule> {
             Ok(RegisteredModule {
                 digest: digest.parse()?,
@@ -292,42 +187,41 @@ impl Registry {
                 created,
             })
         };
-        parse().map_err(|e| Error::verify(&self.path, e))
+        parse().map_err(|error| self.unread(error))
     }
 
-    fn client_of(&self, (client, key, created): ClientRow) -> Result<RegisteredClient> {
+    fn client_of(&self, row: Row) -> Result<RegisteredClient> {
+        let [client, key, created] = self.columns(row)?;
         Ok(RegisteredClient {
             client: client.into(),
-            key: key.parse().map_err(|e| Error::verify(&self.path, e))?,
+            key: key.parse().map_err(|error| self.unread(error))?,
             created,
         })
     }
-}
 
-type ModuleRow = (String, String, String, String, String);
-type ClientRow = (String, String, String);
-
-fn module_row(row: &Row<'_>) -> rusqlite::Result<ModuleRow> {
-    row.try_into()
-}
-
-fn client_row(row: &Row<'_>) -> rusqlite::Result<ClientRow> {
-    row.try_into()
-}
-
-fn check_version(number: i32) -> Result<()> {
-    if number < SQLITE_AT_LEAST {
-        return Err(Error::SqliteVersion {
-            got: rusqlite::version(),
-        });
+    /// The columns of a row, as many as its table has.
+    fn columns<const N: usize>(&self, row: Row) -> Result<[String; N]> {
+        row.try_into().map_err(|row: Row| Error::Columns {
+            place: self.records.place(),
+            found: row.len(),
+            wanted: N,
+        })
     }
-    Ok(())
+
+    fn unread(&self, source: fedseal_client_sdk::Error) -> Error {
+        Error::Verify {
+            place: self.records.place(),
+            source: Box::new(source),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sqlite::{SCHEMA, SCHEMA_VERSION, SQLITE_AT_LEAST, check_version};
     use fedseal_client_sdk::keys::SigningKey;
+    use rusqlite::Connection;
 
     fn key(n: u8) -> PublicKey {
         SigningKey::from_seed([n; 32]).public()

@@ -1,19 +1,23 @@
-//! `cargo xtask oracle engines`: queues and stores of jobs on real servers, and a run of several workers over them.
+//! `cargo xtask oracle engines`: queues, stores and records on real servers, and a run of several workers over them.
 //! `cargo xtask test` does the same.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::process::{cargo, exists, root, say, target};
-use crate::{Outcome, fail, python};
+use crate::{Outcome, fail, python, setup};
 
-/// Words for the tests of a run whose jobs go through a queue, and of deploy/compose.yaml.
-const RUNS: [&str; 2] = ["queue", "compose"];
+/// Words for the tests of a run whose jobs go through a queue, of records in PostgreSQL, and of deploy/compose.yaml.
+const RUNS: [&str; 3] = ["queue", "records", "compose"];
 
-/// Servers from PyPI, and the helper program that speaks to them.
+/// Why PostgreSQL is left out, where it is.
+pub(crate) const NO_POSTGRES: &str = "on Debian `apt-get install postgresql`";
+
+/// Servers from PyPI, PostgreSQL from Debian, and the helper program that speaks to them.
 pub(crate) struct Engines {
     bin: String,
     helper: String,
+    postgres: Option<String>,
 }
 
 impl Engines {
@@ -34,15 +38,16 @@ impl Engines {
         python::own("engines", &requirements).map(Some)
     }
 
-    /// Builds the helper for servers that are beside this Python.
+    /// Builds the helper for servers that are beside this Python, and looks for PostgreSQL.
     ///
     /// # Errors
-    /// It cannot be built.
+    /// It cannot be built; PostgreSQL cannot be installed where packages can.
     pub(crate) fn build(python: PathBuf) -> Outcome<Engines> {
         let Some(bin) = python.parent() else {
             return fail(format!("{}: it lies in no folder", python.display()));
         };
-        say("Building the helper of queues and stores");
+        let postgres = setup::postgres()?;
+        say("Building the helper of queues, stores and records");
         // Alone: what its clients bring would build burn and wasmtime again for everything else.
         cargo(
             &["build", "-p", "fedseal-engines", "--features", "network"],
@@ -52,29 +57,41 @@ impl Engines {
         Ok(Engines {
             bin: bin.to_string_lossy().into_owned(),
             helper: helper.to_string_lossy().into_owned(),
+            postgres: postgres.map(|folder| folder.to_string_lossy().into_owned()),
         })
     }
 
-    /// Variables by which tests find both. A server that is not there is a failure then.
-    pub(crate) fn environment(&self) -> [(&str, &str); 2] {
-        [
-            ("FEDSEAL_ENGINES_BIN", self.bin.as_str()),
-            ("FEDSEAL_ENGINES", self.helper.as_str()),
-        ]
+    /// Whether PostgreSQL is there.
+    pub(crate) fn has_postgres(&self) -> bool {
+        self.postgres.is_some()
     }
 
-    /// Holds NATS JetStream and S3 to the contracts.
+    /// Variables by which tests find all of them. A server of theirs that is not there is a failure then.
+    pub(crate) fn environment(&self) -> Vec<(&str, &str)> {
+        let mut variables = vec![
+            ("FEDSEAL_ENGINES_BIN", self.bin.as_str()),
+            ("FEDSEAL_ENGINES", self.helper.as_str()),
+        ];
+        let postgres = self.postgres.as_deref();
+        variables.extend(postgres.map(|folder| ("FEDSEAL_POSTGRES_BIN", folder)));
+        variables
+    }
+
+    /// Holds NATS JetStream, S3 and PostgreSQL to the contracts.
     ///
     /// # Errors
     /// A test that fails.
     pub(crate) fn contract(&self) -> Outcome {
-        say("Holding NATS JetStream and S3 to the contracts of queue and store");
+        say(
+            "Holding NATS JetStream, S3 and PostgreSQL to the contracts of queue, store and records",
+        );
         let words = [
             "test",
             "-p",
             "fedseal-engines",
             "--features",
             "network",
+            "--bins",
             "--test",
             "contract",
         ];
@@ -88,6 +105,9 @@ pub(super) fn engines() -> Outcome {
         return fail("no pip: on Debian `apt-get install python3-pip python3-venv`");
     };
     let engines = Engines::build(python)?;
+    if !engines.has_postgres() {
+        return fail(format!("no PostgreSQL: {NO_POSTGRES}"));
+    }
     engines.contract()?;
     for words in RUNS {
         say(&format!("Runs over both: {words}"));

@@ -27,7 +27,7 @@ fn home(root: &Path) -> Sources {
     SigningKey::load_or_create(registry.join("decisions.pem")).unwrap();
     Sources {
         home: Some(home),
-        registry: Some(registry),
+        registry: Some(registry.into()),
         ..Sources::default()
     }
 }
@@ -111,7 +111,7 @@ fn what_was_changed_in_a_copy_is_named() {
 fn a_copy_does_not_lie_in_what_is_copied() {
     let dir = tempfile::tempdir().unwrap();
     let sources = home(dir.path());
-    let inside = sources.registry.clone().unwrap().join("copy");
+    let inside = sources.registry.clone().unwrap().folder.join("copy");
     let said = copy(&sources, &inside).unwrap_err().to_string();
     assert!(said.contains("lie in each other"), "{said}");
     assert!(!inside.exists());

@@ -8,6 +8,7 @@ use crate::backup::{self, Checked, Copied, Sources};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::places::{self, Places};
+use crate::registry::RegistryPlace;
 
 /// Copies runs, federations, submitted modules and trust files into a new folder, also while servers and runs
 /// work on them; or checks such a copy. Private keys are copied only where they are asked for.
@@ -21,8 +22,9 @@ pub(crate) struct Backup {
     /// Folder of runs, or of one run; by default that of `fedseal serve`.
     #[arg(long, value_name = "DIR")]
     runs: Option<PathBuf>,
-    /// Folder of the submitted modules; by default registry in the folder of keys.
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the submitted modules, by default registry in the folder of keys; or
+    /// postgres://USER@HOST/DATABASE, whose rows the copy has as SQLite.
+    #[arg(long, value_name = "DIR|URL")]
     registry: Option<PathBuf>,
     /// State folder of a coordinator; by default federations in the folder of keys.
     #[arg(long, value_name = "DIR")]
@@ -55,7 +57,7 @@ impl Backup {
             None => Ok(usual.is_dir().then_some(usual)),
         };
         Ok(Sources {
-            registry: usual(&self.registry, places::registry(&home))?,
+            registry: self.registry(&home)?,
             federations: usual(&self.federations, home.join("federations"))?,
             runs: usual(&self.runs, Places::find().runs()?)?,
             nodes: self
@@ -66,6 +68,17 @@ impl Backup {
             home: Some(home),
             keys: self.keys,
         })
+    }
+}
+
+impl Backup {
+    /// The registry, where it is named or there.
+    fn registry(&self, home: &Path) -> Outcome<Option<RegistryPlace>> {
+        let place = RegistryPlace::or(self.registry.as_deref(), || Ok(places::registry(home)))?;
+        match &self.registry {
+            Some(_) => existing(&place.folder).map(|_| Some(place)),
+            None => Ok(place.folder.is_dir().then_some(place)),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use fedseal_client_sdk::decision::Verdict;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::PublicKey;
+use fedseal_engines::helper::Access;
 use fedseal_registry::Registry;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,7 +15,8 @@ use serde_json::json;
 use super::administer::Administer;
 use crate::decisions::{self, Decision, Decisions};
 use crate::failure::{Failure, Outcome};
-use crate::{output, places};
+use crate::output;
+use crate::registry::RegistryPlace;
 
 /// Fewest digits by which a module may be named.
 const SHORTEST: usize = 8;
@@ -41,8 +43,9 @@ enum Action {
 /// Where the modules are.
 #[derive(Args)]
 struct Where {
-    /// Folder of the submitted modules; by default registry in the folder of keys.
-    #[arg(long, value_name = "DIR", conflicts_with = "server")]
+    /// Folder of the submitted modules, by default registry in the folder of keys; or postgres://USER@HOST/DATABASE
+    /// where PostgreSQL has their rows. While a server works on that one, --server alone decides.
+    #[arg(long, value_name = "DIR|URL", conflicts_with = "server")]
     registry: Option<PathBuf>,
     #[command(flatten)]
     administer: Administer,
@@ -92,13 +95,11 @@ impl Module {
 
 impl Where {
     /// The registry of this machine.
-    fn local(&self) -> Outcome<(Arc<Registry>, Decisions)> {
-        let folder = match &self.registry {
-            Some(given) => given.clone(),
-            None => places::registry(&places::home()?),
-        };
-        decisions::existing(&folder)?.ok_or_else(|| {
-            Failure::usage(format!("{}: there is no registry here", folder.display())).hint(
+    fn local(&self, access: Access) -> Outcome<(Arc<Registry>, Decisions)> {
+        let place = RegistryPlace::of(self.registry.as_deref())?;
+        decisions::existing(&place, access)?.ok_or_else(|| {
+            let folder = place.folder.display();
+            Failure::usage(format!("{folder}: there is no registry here")).hint(
                 "--registry names the folder, --server URL a running server; `fedseal serve` makes one.",
             )
         })
@@ -106,7 +107,7 @@ impl Where {
 
     fn modules(&self) -> Outcome<Vec<Shown>> {
         if !self.administer.is_given() {
-            let (registry, decisions) = self.local()?;
+            let (registry, decisions) = self.local(Access::Read)?;
             // All of them, so that one that was taken out is missed.
             let decided = decisions.all()?;
             let last = |module: &Digest| decided.iter().rev().find(|it| it.module == *module);
@@ -172,7 +173,7 @@ impl Decide {
             let client = self.place.administer.client()?;
             client.call("POST", &path, Some(body.as_bytes()))?;
         } else {
-            let (_, decisions) = self.place.local()?;
+            let (_, decisions) = self.place.local(Access::Write)?;
             decisions.decide(&module.digest, verdict, self.reason.as_deref(), None)?;
         }
         output::line(format!(

@@ -18,6 +18,7 @@ use super::{plan, shipped};
 use crate::failure::{Failure, Outcome};
 use crate::places::{self, Places};
 use crate::progress::Progress;
+use crate::registry::RegistryPlace;
 use crate::{counted, figures, keys, output, runs, stop, submitted, table};
 
 /// Runs an experiment. A run that was stopped or killed at any point goes on with --resume and
@@ -65,9 +66,9 @@ pub(crate) struct Run {
     /// fedseal/models in the user's data folder.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
-    /// Folder of submitted modules, which `[[clients]]` may name by their digests; by default registry in
-    /// the folder of keys.
-    #[arg(long, value_name = "DIR")]
+    /// Folder of submitted modules, which `[[clients]]` may name by their digests, by default registry in
+    /// the folder of keys; or postgres://USER@HOST/DATABASE.
+    #[arg(long, value_name = "DIR|URL")]
     registry: Option<PathBuf>,
     /// When the run is finished, ask the witnesses of this policy (C2SP tlog-policy) to cosign its
     /// log.
@@ -242,10 +243,7 @@ impl Run {
             Some(given) => (given.clone(), TrustStore::default()),
             None => (places.policies()?, places.installed_keys()?),
         };
-        let registry = match &self.registry {
-            Some(given) => given.clone(),
-            None => places::registry(&places::home()?),
-        };
+        let registry = RegistryPlace::of(self.registry.as_deref())?;
         // With several seeds some may not have begun when the first was stopped.
         let resumed = self.resume && is_run(dir);
         let options = Options {

@@ -19,6 +19,7 @@ use crate::http::federations::Federations;
 use crate::http::{self, Readers, Settings};
 use crate::logs;
 use crate::places::{self, Places};
+use crate::registry::RegistryPlace;
 use crate::{kept, keys, output, stop};
 
 /// Where earlier versions kept the registry: below the folder of runs.
@@ -33,8 +34,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "DIR")]
     runs: Option<PathBuf>,
     /// Folder of the submitted modules; by default registry in the folder of keys. Where an earlier
-    /// version made .registry below the folder of runs, that one.
-    #[arg(long, value_name = "DIR")]
+    /// version made .registry below the folder of runs, that one. Or postgres://USER@HOST/DATABASE: PostgreSQL
+    /// keeps their rows then, and the usual folder their bytes; it needs the helper program fedseal-engines, and
+    /// takes a password from PGPASSWORD or PGPASSFILE.
+    #[arg(long, value_name = "DIR|URL")]
     registry: Option<PathBuf>,
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8660")]
@@ -130,7 +133,7 @@ impl Serve {
                 (keys::trusted(&home)?, keys::trusted_path(&home))
             }
         };
-        let (admin, token) = http::Admin::open(&registry)?;
+        let (admin, token) = http::Admin::open(&registry.folder)?;
         let mut settings = Settings {
             admin,
             readers,
@@ -139,7 +142,8 @@ impl Serve {
             names: self.name,
             signed: self.signed_requests,
             runs,
-            registry,
+            // Before a federation goes on, which may ask for modules of it.
+            registry: registry.make()?,
             trusted,
             trust_file: Some(file),
             web: self.web,
@@ -191,18 +195,21 @@ impl Serve {
             if !pages {
                 output::note("fedseal: the report pages are not built in; `npm ci && npm run build` in web/, then build again");
             }
-            let served = http::serve(listener, settings, stop::signal()).await;
+            http::serve(listener, settings, stop::signal()).await;
             if let Some((stop, thread)) = coordinated {
                 stop.store(true, Ordering::SeqCst);
                 // Each run ends where it can go on.
                 let _ = thread.join();
             }
-            served
+            Ok(())
         })
     }
 
     /// Books, key and places of a coordinator; none where this is none.
-    fn coordinating(&self, registry: &Path) -> Outcome<Option<(Books, PublicKey, Machine)>> {
+    fn coordinating(
+        &self,
+        registry: &RegistryPlace,
+    ) -> Outcome<Option<(Books, PublicKey, Machine)>> {
         let Some(given) = &self.federations else {
             return Ok(None);
         };
@@ -219,47 +226,50 @@ impl Serve {
             modules,
             installed,
             models: places.models_or(self.models.as_deref())?,
-            registry: registry.to_owned(),
+            registry: registry.clone(),
             compiled: places.compiled()?,
             threads: self.threads,
         };
         Ok(Some((books, key, machine)))
     }
 
-    /// The registry's folder: in no run, for a run's folder is evidence.
-    fn registry(&self, runs: &Path) -> Outcome<PathBuf> {
-        let earlier = runs.join(EARLIER);
-        let folder = match &self.registry {
-            Some(given) => given.clone(),
-            None if !earlier.is_dir() => places::registry(&places::home()?),
-            None if places::run_around(runs).is_none() => {
-                output::note(format!(
-                    "fedseal: submitted modules are kept in {}, where an earlier version began to; \
-                     --registry names another folder",
-                    earlier.display()
-                ));
-                earlier
-            }
-            None => {
-                output::note(format!(
-                    "fedseal: {} was left in the run by an earlier version, and `fedseal verify` \
-                     refuses the run for it; its modules are not lost: move it to another place and \
-                     name that with --registry",
-                    earlier.display()
-                ));
-                places::registry(&places::home()?)
-            }
-        };
-        match places::run_around(&folder) {
-            None => Ok(folder),
+    /// The registry; its folder is in no run, for a run's folder is evidence.
+    fn registry(&self, runs: &Path) -> Outcome<RegistryPlace> {
+        let place = RegistryPlace::or(self.registry.as_deref(), || usual(runs))?;
+        match places::run_around(&place.folder) {
+            None => Ok(place),
             Some(run) => Err(Failure::usage(format!(
                 "{}: the registry cannot be in the run {}, which is evidence",
-                folder.display(),
+                place.folder.display(),
                 run.display()
             ))
             .hint("--registry names another folder.")),
         }
     }
+}
+
+/// The folder of the registry where none is named.
+fn usual(runs: &Path) -> Outcome<PathBuf> {
+    let earlier = runs.join(EARLIER);
+    let own = || -> Outcome<PathBuf> { Ok(places::registry(&places::home()?)) };
+    if !earlier.is_dir() {
+        return own();
+    }
+    if places::run_around(runs).is_none() {
+        output::note(format!(
+            "fedseal: submitted modules are kept in {}, where an earlier version began to; \
+             --registry names another folder",
+            earlier.display()
+        ));
+        return Ok(earlier);
+    }
+    output::note(format!(
+        "fedseal: {} was left in the run by an earlier version, and `fedseal verify` \
+         refuses the run for it; its modules are not lost: move it to another place and \
+         name that with --registry",
+        earlier.display()
+    ));
+    own()
 }
 
 /// The folder, which must be there: a mistyped one is not made.

@@ -81,7 +81,7 @@ use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 
 use crate::decisions::Rule;
-use crate::failure::Outcome;
+use crate::registry::Opened;
 use openapi::{Interface, Operation, schema};
 use refusal::Refusal;
 
@@ -95,8 +95,8 @@ pub(crate) use tls::Tls;
 pub(crate) struct Settings {
     /// The folder of runs, or one run.
     pub runs: PathBuf,
-    /// The folder of the registry of submitted modules, in no run; made where there is none.
-    pub registry: PathBuf,
+    /// The registry of submitted modules; its folder is in no run.
+    pub registry: Opened,
     /// Whose modules are taken.
     pub trusted: TrustStore,
     /// The trust file, read anew at each submission, so that a key that was revoked meanwhile is refused
@@ -158,12 +158,11 @@ pub(crate) async fn serve(
     listener: TcpListener,
     settings: Settings,
     stop: impl Future<Output = ()>,
-) -> Outcome {
+) {
     let limits = settings.limits.clone();
     let tls = settings.tls.clone();
-    let router = router(settings)?;
+    let router = router(settings);
     listen::serve(listener, tls, router, &limits, stop).await;
-    Ok(())
 }
 
 /// Operations with a deadline.
@@ -201,7 +200,7 @@ fn untimed() -> Interface {
         .with(&watched::METRICS, watched::metrics)
 }
 
-fn router(settings: Settings) -> Outcome<Router> {
+fn router(settings: Settings) -> Router {
     let limits = settings.limits;
     let federations = settings.federations.clone();
     let (timed, mut operations) = timed().into_parts();
@@ -214,7 +213,7 @@ fn router(settings: Settings) -> Outcome<Router> {
     let runs = runs::Runs::new(settings.runs);
     let shared = Arc::new(Shared {
         admin: admin.clone(),
-        modules: modules::Modules::open(
+        modules: modules::Modules::new(
             settings.registry,
             settings.trusted,
             settings.trust_file,
@@ -222,7 +221,7 @@ fn router(settings: Settings) -> Outcome<Router> {
             settings.compiled,
             signed::Signatures::new(&settings.names, settings.signed, limits.requests_of_key),
             settings.rule,
-        )?,
+        ),
         federations: federations.clone(),
         tails: tail::Tails::new(runs.alive()),
         runs,
@@ -253,12 +252,12 @@ fn router(settings: Settings) -> Outcome<Router> {
         Some(federations) => federation::router(federations, admin).merge(served),
         None => served,
     };
-    Ok(served
+    served
         .layer(middleware::from_fn_with_state(hosts, guard::guarded))
         .layer(middleware::from_fn(refusal::worded))
         .layer(middleware::from_fn(headers))
         .layer(middleware::from_fn(represent::compressed))
-        .layer(middleware::from_fn(watched::counted)))
+        .layer(middleware::from_fn(watched::counted))
 }
 
 /// [`description`], described.

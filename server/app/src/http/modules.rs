@@ -41,8 +41,8 @@ use super::shares::{Peer, Share, Shares};
 use super::signed::{self, Signatures};
 use super::{Limits as Clients, Server};
 use crate::decisions::{Decision, Decisions, Rule};
-use crate::failure::{Failure, Outcome};
 use crate::logs::{self, Level};
+use crate::registry::Opened;
 
 pub(super) mod decisions;
 
@@ -106,24 +106,21 @@ struct Submission<'a> {
 }
 
 impl Modules {
-    /// Opens the registry in its folder, which is made where there is none.
-    pub(super) fn open(
-        folder: PathBuf,
+    /// The modules of a registry.
+    pub(super) fn new(
+        registry: Opened,
         trusted: TrustStore,
         file: Option<PathBuf>,
         clients: &Clients,
         compiled: Option<CompiledCache>,
         signatures: Signatures,
         rule: Rule,
-    ) -> Outcome<Self> {
-        std::fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
-        let registry = Registry::open(folder.join("registry.sqlite")).map_err(Failure::new)?;
-        let registry = Arc::new(registry);
-        Ok(Modules {
-            decisions: Decisions::new(&folder, registry.clone()),
+    ) -> Self {
+        Modules {
+            decisions: Decisions::new(&registry.folder, registry.rows.clone()),
             rule: Arc::new(rule),
-            folder,
-            registry,
+            folder: registry.folder,
+            registry: registry.rows,
             trusted: Arc::new(trusted),
             trust_file: file.map(Arc::new),
             limits: Limits::default(),
@@ -131,7 +128,7 @@ impl Modules {
             checks: Arc::new(Semaphore::new(MOST_CHECKS)),
             bodies: Shares::new(clients.body_bytes, clients.body_bytes_of_address),
             signatures: Arc::new(signatures),
-        })
+        }
     }
 
     fn take(&self, body: &[u8]) -> Answer<Registered> {
@@ -327,6 +324,10 @@ impl Modules {
                 error.to_string(),
                 "GET /api/modules shows who registered them.",
             ),
+            fedseal_registry::Error::Engine(fault) if fault.is_passing() => {
+                logs::say(Level::Error, "fault", &format!("registry: {fault}"));
+                Refusal::busy("the registry does not answer")
+            }
             other => failed(other.to_string()),
         };
         // Data first, then the row that names it.

@@ -11,7 +11,7 @@ use fedseal_client_sdk::keys::SigningKey;
 use serde_json::Value;
 
 use crate::adapters;
-use crate::engines::{port, program};
+use crate::engines::{Postgres, port, program};
 use crate::program::small::home;
 
 /// Longest wait for a service.
@@ -21,7 +21,7 @@ const PORTS: [u16; 4] = [9333, 8080, 8888, 8333];
 /// Starts of a service whose port somebody else has, most.
 const TRIES: usize = 5;
 /// Services that others reach by their names.
-const HOSTS: [&str; 3] = ["coordinator", "nats", "store"];
+const HOSTS: [&str; 4] = ["coordinator", "records", "nats", "store"];
 /// Folder of the image's modules and trust file.
 const SHARE: &str = "/usr/share/fedseal";
 
@@ -252,6 +252,25 @@ impl Compose {
         panic!("{name} found no port in {TRIES} tries");
     }
 
+    /// Starts PostgreSQL as its image does: with the user, password and database of its environment.
+    fn records(&self) -> Option<Postgres> {
+        let service = &self.services["records"];
+        assert_eq!(
+            service["image"].as_str().unwrap().split(':').next(),
+            Some("postgres")
+        );
+        let of = |name: &str| {
+            let value = service["environment"][name].as_str().unwrap();
+            filled(value, &self.variables)
+        };
+        Postgres::start(
+            self.ports[&5432],
+            &of("POSTGRES_USER"),
+            &of("POSTGRES_PASSWORD"),
+            &of("POSTGRES_DB"),
+        )
+    }
+
     /// `docker compose exec SERVICE fedseal WORDS`
     fn exec(&self, name: &str, words: &[&str]) -> String {
         let words: Vec<String> = words.iter().map(|it| (*it).to_owned()).collect();
@@ -267,7 +286,9 @@ impl Compose {
 fn ports() -> BTreeMap<u16, u16> {
     let base = 26_000 + (std::process::id() % 500) as u16 * 8;
     let own = (0..).map(|n| base + n);
-    PORTS.into_iter().zip(own).collect()
+    let mut ports: BTreeMap<u16, u16> = PORTS.into_iter().zip(own).collect();
+    ports.insert(5432, port());
+    ports
 }
 
 /// Makes the image's own files: modules, and the key that signed them.
@@ -303,14 +324,25 @@ fn the_services_of_compose_do_a_federation_and_a_run() {
         deploy,
         bin,
         ports: ports(),
-        variables: ["NATS_SECRET", "STORE_SECRET"]
+        variables: ["NATS_SECRET", "STORE_SECRET", "RECORDS_SECRET"]
             .map(|name| (name.to_owned(), "s3cretOfATest".to_owned()))
             .into(),
     };
 
+    let Some(_records) = compose.records() else {
+        return;
+    };
     // The store takes longest; what it needs less is done meanwhile.
     let _store = compose.start("store");
     let _coordinator = compose.listening("coordinator", 8660, " at http://");
+    // A second process reads what the coordinator has made in PostgreSQL.
+    let records = texts(&compose.services["coordinator"]["command"]);
+    let records = records.iter().find(|it| it.starts_with("--registry="));
+    let said = compose.exec(
+        "coordinator",
+        &["module", "list", records.unwrap().as_str()],
+    );
+    assert!(said.contains("no module was submitted yet"), "{said}");
     let federation = |compose: &Compose, words: &[&str]| {
         compose.exec("coordinator", &[&["federation"], words].concat())
     };

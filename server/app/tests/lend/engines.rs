@@ -1,4 +1,4 @@
-//! Servers of queues and stores from PyPI (tests/oracles/engines), where they are there.
+//! Servers of queues and stores from PyPI, and PostgreSQL from Debian (tests/oracles/engines), where they are there.
 
 use std::fs;
 use std::net::TcpListener;
@@ -27,6 +27,20 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
             "{name} or FEDSEAL_ENGINES is not there; see tests/oracles/engines/README.md"
         );
         eprintln!("left out: {name} or the helper is not there");
+    }
+    found
+}
+
+/// Whether FEDSEAL_ENGINES names the helper, for a test that needs no other program of those.
+pub(crate) fn helper() -> bool {
+    let found = std::env::var_os("FEDSEAL_ENGINES").is_some();
+    if !found {
+        let needed = std::env::var_os("FEDSEAL_REQUIRE_ORACLES").is_some();
+        assert!(
+            !needed,
+            "FEDSEAL_ENGINES is not set; see tests/oracles/engines/README.md"
+        );
+        eprintln!("left out: the helper is not there");
     }
     found
 }
@@ -123,4 +137,131 @@ fn address(ports: &Path) -> Option<String> {
     let file = fs::read_dir(ports).ok()?.flatten().next()?;
     let ports: Value = serde_json::from_slice(&fs::read(file.path()).ok()?).ok()?;
     Some(ports["nats"][0].as_str()?.to_owned())
+}
+
+/// A PostgreSQL server that ends when dropped.
+pub(crate) struct Postgres {
+    child: Child,
+    bin: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Postgres {
+    /// A server on this port of loopback, with a user, its password and a database of its own; none, with words, where
+    /// its programs are not there. With FEDSEAL_POSTGRES_BIN or FEDSEAL_REQUIRE_ORACLES that is a failure.
+    pub(crate) fn start(port: u16, user: &str, password: &str, database: &str) -> Option<Postgres> {
+        let named = std::env::var_os("FEDSEAL_POSTGRES_BIN");
+        let needed = named.is_some() || std::env::var_os("FEDSEAL_REQUIRE_ORACLES").is_some();
+        let folders = named
+            .or_else(|| std::env::var_os("PATH"))
+            .unwrap_or_default();
+        let bin = std::env::split_paths(&folders).find(|folder| folder.join("initdb").is_file());
+        let Some(bin) = bin else {
+            assert!(
+                !needed,
+                "PostgreSQL is not there; see tests/oracles/engines/README.md"
+            );
+            eprintln!("left out: PostgreSQL is not there");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let (data, secret) = (folder.path().join("data"), folder.path().join("password"));
+        std::fs::write(&secret, password).unwrap();
+        for path in [folder.path(), &secret] {
+            as_nobody::give(path);
+        }
+        let made = command(&bin, "initdb", folder.path())
+            .args([
+                "-U",
+                user,
+                "-A",
+                "scram-sha-256",
+                "-E",
+                "UTF8",
+                "--locale=C",
+            ])
+            .args(["--no-sync", "--pwfile"])
+            .arg(&secret)
+            .arg("-D")
+            .arg(&data)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "{said}");
+        let child = command(&bin, "postgres", folder.path())
+            .args(["-p", &port.to_string(), "-c", "unix_socket_directories="])
+            .args(["-c", "listen_addresses=127.0.0.1", "-D"])
+            .arg(&data)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut started = Postgres { child, bin, folder };
+        let statement = format!("CREATE DATABASE {database}");
+        let mut asked = Command::new(started.bin.join("psql"));
+        asked
+            .args(["-X", "-q", "-h", "127.0.0.1", "-p", &port.to_string()])
+            .args(["-U", user, "-d", "postgres", "-c", &statement])
+            .env("PGPASSWORD", password)
+            .stdin(Stdio::null());
+        loop {
+            let done = asked.output().unwrap();
+            if done.status.success() {
+                return Some(started);
+            }
+            let said = String::from_utf8_lossy(&done.stderr);
+            assert!(started.child.try_wait().unwrap().is_none(), "{said}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// A program of the server, in its folder and by its account.
+fn command(bin: &Path, program: &str, folder: &Path) -> Command {
+    let mut command = Command::new(bin.join(program));
+    as_nobody::run(&mut command, folder);
+    command.current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // Its shared memory stays behind where it is killed.
+        let _ = command(&self.bin, "pg_ctl", self.folder.path())
+            .args(["stop", "-s", "-m", "immediate", "-D", "data"])
+            .status();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The account nobody, for a server that does not run as root, where tests run as root.
+#[cfg(unix)]
+mod as_nobody {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    use std::os::unix::process::CommandExt as _;
+    use std::path::Path;
+    use std::process::Command;
+
+    const NOBODY: u32 = 65_534;
+
+    /// Gives it a file that is root's.
+    pub(super) fn give(path: &Path) {
+        if path.metadata().unwrap().uid() == 0 {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+
+    /// Lets it run a program whose folder it was given.
+    pub(super) fn run(command: &mut Command, folder: &Path) {
+        if folder.metadata().unwrap().uid() == NOBODY {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod as_nobody {
+    pub(super) fn give(_path: &std::path::Path) {}
+    pub(super) fn run(_command: &mut std::process::Command, _folder: &std::path::Path) {}
 }

@@ -13,6 +13,7 @@ mod idle;
 mod program;
 #[cfg(target_os = "linux")]
 mod raw;
+mod records;
 #[cfg(target_os = "linux")]
 mod system;
 

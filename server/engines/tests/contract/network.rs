@@ -18,15 +18,15 @@ use fedseal_engines::queue::{Lease, Queue as _};
 
 use crate::{queue, store};
 
-const HELPER: &str = env!("CARGO_BIN_EXE_fedseal-engines");
+pub(crate) const HELPER: &str = env!("CARGO_BIN_EXE_fedseal-engines");
 /// Longest start of a server.
-const START: Duration = Duration::from_secs(60);
+pub(crate) const START: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(10);
 
 /// A server that is killed when dropped.
-struct Server {
-    child: Child,
-    port: u16,
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) port: u16,
 }
 
 impl Drop for Server {
@@ -56,7 +56,7 @@ fn program(name: &str) -> Option<PathBuf> {
     found
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
@@ -227,7 +227,7 @@ fn a_queue_is_opened_over_tls_and_websockets_by_a_user_with_a_password() {
 }
 
 /// The helper with more in its environment.
-fn with_environment(dir: &Path, variables: &str) -> PathBuf {
+pub(crate) fn with_environment(dir: &Path, variables: &str) -> PathBuf {
     let script = dir.join("helper.sh");
     let text = format!("#!/bin/sh\nexport {variables}\nexec {HELPER} \"$@\"\n");
     std::fs::write(&script, text).unwrap();

@@ -6,12 +6,14 @@ use clap::Args;
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::{PublicKey, TrustStore};
+use fedseal_engines::helper::Access;
 use fedseal_sandbox::component;
 
 use super::{needed, provenance};
 use crate::failure::{Failure, Outcome};
 use crate::modules::{self, Found, Place, Signer};
 use crate::places::{self, Places};
+use crate::registry::RegistryPlace;
 use crate::{decisions, kept, keys, output};
 
 /// Shows a module's digest, signer, imports and the limits that it needs.
@@ -22,9 +24,9 @@ pub(super) struct Inspect {
     /// The trust file; by default trusted.toml in the folder of keys.
     #[arg(long, value_name = "FILE")]
     trusted: Option<PathBuf>,
-    /// Folder of submitted modules, whose decisions on this one are shown; by default registry in the folder
-    /// of keys.
-    #[arg(long, value_name = "DIR")]
+    /// Folder of submitted modules, whose decisions on this one are shown, by default registry in the folder
+    /// of keys; or postgres://USER@HOST/DATABASE.
+    #[arg(long, value_name = "DIR|URL")]
     registry: Option<PathBuf>,
 }
 
@@ -45,11 +47,8 @@ impl Inspect {
             }
         };
         signed(place, &found, &store)?;
-        let registry = match self.registry {
-            Some(given) => given,
-            None => places::registry(&places::home()?),
-        };
-        if let Some((_, decisions)) = decisions::existing(&registry)? {
+        let registry = RegistryPlace::of(self.registry.as_deref())?;
+        if let Some((_, decisions)) = decisions::existing(&registry, Access::Read)? {
             let digest = Digest::of(bytes);
             let about = decisions
                 .all()?

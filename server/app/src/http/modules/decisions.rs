@@ -82,7 +82,7 @@ impl Modules {
         Ok(counts)
     }
 
-    /// Whether the folder can be written and the registry read.
+    /// Whether the folder can be written, and the registry read and written.
     pub(in crate::http) fn ready(&self) -> Answer<()> {
         // The problem may name paths: it goes to whoever runs the server.
         let not = |what: &str, problem: String| {
@@ -98,9 +98,8 @@ impl Modules {
         std::fs::write(&probe, b"ready\n")
             .and_then(|()| std::fs::remove_file(&probe))
             .map_err(|error| not("the folder of modules", error.to_string()))?;
-        let read = self.registry.module(&Digest::of(b""));
-        read.map(drop)
-            .map_err(|error| not("the registry", error.to_string()))
+        let ready = self.registry.ready();
+        ready.map_err(|error| not("the registry", error.to_string()))
     }
 }
 

@@ -82,7 +82,8 @@ async fn the_administrator_alone_decides() {
     assert_eq!(decision["reason"], "it leaks");
     assert_eq!(decision["rule"], Value::Null);
     // The folder has the signed statement, which whoever runs the server can check without it.
-    let found = crate::decisions::existing(&server.home.path().join("registry"));
+    let place = server.home.path().join("registry").into();
+    let found = crate::decisions::existing(&place, fedseal_engines::helper::Access::Read);
     let (_, decisions) = found.unwrap().unwrap();
     let all = decisions.all().unwrap();
     assert_eq!(all.len(), 1);

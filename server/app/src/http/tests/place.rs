@@ -20,6 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::super::*;
+use crate::registry::RegistryPlace;
 
 pub(super) fn node() -> SigningKey {
     SigningKey::from_seed([1; 32])
@@ -299,7 +300,9 @@ impl TestServer {
             names: vec![address.to_string()],
             signed: false,
             runs: served.to_owned(),
-            registry: home.path().join("registry"),
+            registry: RegistryPlace::from(home.path().join("registry"))
+                .make()
+                .unwrap(),
             trust_file: Some(home.path().join("trusted.toml")),
             trusted,
             web: Some(web),
