@@ -1,6 +1,40 @@
 // Made by `npm run types` from docs/openapi.json. Short names are in names.ts.
 
 export interface paths {
+    "/api/federations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The federations that this server coordinates, with their nodes by health. */
+        get: operations["listFederations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/federations/{federation}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A federation, and a part of its nodes by the names of their clients. */
+        get: operations["getFederation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/modules": {
         parameters: {
             query?: never;
@@ -752,6 +786,137 @@ export interface components {
             /** @description A stable id in kebab-case, for example `fuel`. */
             reason: string;
         };
+        /** @description A client with its node. */
+        FederationNode: {
+            /**
+             * Format: int64
+             * @description Seconds that its clock was ahead of the coordinator's; below 0: behind.
+             */
+            ahead: number | null;
+            /**
+             * Format: uint64
+             * @description Seconds since it asked for work; null: never.
+             */
+            asked: number | null;
+            /** @description The client's name. */
+            client: string;
+            /**
+             * Format: uint64
+             * @description Entries of the run's log that it has cosigned.
+             */
+            cosigned: number | null;
+            /** @description When it enrolled, RFC 3339, UTC. */
+            enrolled: string;
+            /**
+             * Format: uint32
+             * @description Examples in it.
+             */
+            examples: number;
+            /** @description The node's health. */
+            health: components["schemas"]["NodeHealth"];
+            /** @description Jobs by how they ended; null before the first round. */
+            jobs: components["schemas"]["NodeJobs"] | null;
+            /** @description The node's key. */
+            key: components["schemas"]["PublicKey"];
+            /** @description Its program, as it names itself. */
+            program: string | null;
+            /**
+             * Format: uint32
+             * @description Version of the protocol that it spoke last.
+             */
+            protocol: number | null;
+            /** @description Why its key was given up. */
+            revoked: string | null;
+            /** @description Digest of the client's shard. */
+            shard: components["schemas"]["Digest"];
+        };
+        /** @description State of a federation. */
+        FederationPhase: "enrolling" | "running" | "paused" | "failed" | "finished" | "stopped";
+        /** @description A federation's entry in the list. */
+        FederationSummary: {
+            /** @description When it was made, RFC 3339, UTC. */
+            created: string;
+            /**
+             * Format: uint
+             * @description Clients that enrolled.
+             */
+            enrolled: number;
+            /** @description Clients by the health of their nodes. */
+            health: components["schemas"]["NodeCounts"];
+            /** @description Its name; that of its run, too. */
+            name: string;
+            /** @description Its state. */
+            phase: components["schemas"]["FederationPhase"];
+            /**
+             * Format: uint
+             * @description Places of clients.
+             */
+            places: number;
+            /**
+             * Format: uint32
+             * @description Rounds in all.
+             */
+            rounds: number;
+        };
+        /** @description A federation with a part of its nodes. */
+        FederationView: {
+            /** @description The coordinator's key. */
+            coordinator: components["schemas"]["PublicKey"];
+            /** @description When it was made, RFC 3339, UTC. */
+            created: string;
+            /**
+             * Format: uint
+             * @description Clients that enrolled.
+             */
+            enrolled: number;
+            /**
+             * Format: uint
+             * @description How many there are of those.
+             */
+            found: number;
+            /** @description Clients by the health of their nodes. */
+            health: components["schemas"]["NodeCounts"];
+            /**
+             * Format: uint
+             * @description Invitations that nobody used.
+             */
+            invitations: number;
+            /**
+             * Format: uint64
+             * @description Seconds without a question for work after which a node is late.
+             */
+            late_after: number;
+            /**
+             * Format: uint
+             * @description Clients of the file that nobody has enrolled as.
+             */
+            missing: number;
+            /** @description Its name; that of its run, too. */
+            name: string;
+            /** @description Clients with their nodes, by name: a part of those that were searched for. */
+            nodes: components["schemas"]["FederationNode"][];
+            /** @description Its state. */
+            phase: components["schemas"]["FederationPhase"];
+            /**
+             * Format: uint
+             * @description Places of clients.
+             */
+            places: number;
+            /** @description Refused requests of nodes by what was wrong with them. */
+            refused: {
+                [key: string]: number;
+            };
+            /**
+             * Format: uint32
+             * @description Rounds in all.
+             */
+            rounds: number;
+            /**
+             * Format: uint64
+             * @description Seconds after which it is silent.
+             */
+            silent_after: number;
+        };
         /** @description One answer. */
         GivenAnswer: {
             /**
@@ -1066,6 +1231,37 @@ export interface components {
             params: {
                 [key: string]: unknown;
             };
+        };
+        /** @description Number of nodes in each state of health. */
+        NodeCounts: {
+            /** Format: uint */
+            fresh: number;
+            /** Format: uint */
+            late: number;
+            /** Format: uint */
+            revoked: number;
+            /** Format: uint */
+            silent: number;
+        };
+        /** @description Health of a node, by when it asked for work last. */
+        NodeHealth: "fresh" | "late" | "silent" | "revoked";
+        /** @description Jobs of a node by how they ended. */
+        NodeJobs: {
+            /**
+             * Format: uint64
+             * @description Its update is in the run's log.
+             */
+            done: number;
+            /**
+             * Format: uint64
+             * @description Nothing came in time.
+             */
+            late: number;
+            /**
+             * Format: uint64
+             * @description The node refused it.
+             */
+            refused: number;
         };
         /** @description A measure of a run's report. */
         PlannedMeasure: {
@@ -1720,6 +1916,203 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    listFederations: {
+        parameters: {
+            query?: {
+                /** @description So many elements at most; left out, and at most: 500. The header `link` names the next part. */
+                count?: number;
+                /** @description The place of the first element, from 0; left out: 0. */
+                from?: number;
+                /** @description Only elements whose name has this text, in either case. */
+                search?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A part of the list. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FederationSummary"][];
+                };
+            };
+            /** @description The part that Range asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FederationSummary"][];
+                };
+            };
+            /** @description The client has it: If-None-Match names its tag. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not what the operation takes. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Range asks for what the answer does not have. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getFederation: {
+        parameters: {
+            query?: {
+                /** @description So many elements at most; left out, and at most: 500. The header `link` names the next part. */
+                count?: number;
+                /** @description The place of the first element, from 0; left out: 0. */
+                from?: number;
+                /** @description Only elements whose name has this text, in either case. */
+                search?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Name of a federation, which its run has, too. */
+                federation: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The federation. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FederationView"];
+                };
+            };
+            /** @description The part that Range asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FederationView"];
+                };
+            };
+            /** @description The client has it: If-None-Match names its tag. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not what the operation takes. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed since it was logged, or registered otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Range asks for what the answer does not have. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listModules: {
         parameters: {
             query?: {
