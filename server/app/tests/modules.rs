@@ -33,6 +33,10 @@ fn an_embedded_signature_counts_when_its_key_is_trusted() {
     let home = home();
     let home = home.path();
     assert!(refused(home, &["policy", "inspect", "plain.wasm"]).contains("not signed"));
+    // A signature is not what a text lacks.
+    std::fs::write(home.join("text.wasm"), "no module").unwrap();
+    let told = refused(home, &["policy", "inspect", "text.wasm"]);
+    assert!(told.contains("no WebAssembly component"), "{told}");
     let said = refused(home, &["policy", "inspect", "one.wasm"]);
     assert!(said.contains("none of its 1 signatures"), "{said}");
 

@@ -95,12 +95,7 @@ impl Policy {
             } => {
                 let bytes = module.read()?.bytes;
                 // Anything can be signed; a signature of a wrong file would be found out far from here.
-                if !bytes.starts_with(b"\0asm\x0d\0\x01\0") {
-                    return Err(Failure::usage(format!(
-                        "{module}: this is no WebAssembly component"
-                    ))
-                    .hint("`fedseal policy build` makes one of a policy's folder, and signs it."));
-                }
+                begins_as_component(&module, &bytes)?;
                 let name = name.unwrap_or_else(|| module.name());
                 let key = match key {
                     Some(path) => keys::load(&path)?,
@@ -130,4 +125,14 @@ impl Policy {
 fn known(places: &Places) -> Vec<String> {
     let checkout = places.checkout();
     checkout.map_or_else(Vec::new, fedseal_toolchain::names)
+}
+
+/// Refuses a file that does not even begin as a component does: its signature is not what it lacks.
+fn begins_as_component(module: &Place, bytes: &[u8]) -> Outcome {
+    if bytes.starts_with(b"\0asm\x0d\0\x01\0") {
+        return Ok(());
+    }
+    let problem = format!("{module}: this is no WebAssembly component");
+    let way = "`fedseal policy build` makes one of a policy's folder, and signs it.";
+    Err(Failure::usage(problem).hint(way))
 }

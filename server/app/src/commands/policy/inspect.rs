@@ -38,6 +38,7 @@ impl Inspect {
         let bytes = found.bytes.as_slice();
         output::line(format!("file       {place} ({} bytes)", bytes.len()));
         output::line(format!("digest     {}", Digest::of(bytes)));
+        super::begins_as_component(place, bytes)?;
         let store = match self.trusted {
             Some(file) => TrustStore::load(file)?,
             None => {
