@@ -2,7 +2,9 @@
 //! adapter, with the final hidden state of an anchor prompt's last token drawn to the aligned adapter's
 //! ([`super::aligned`]):
 //!
-//!     L = L_helpful + alpha * MSE(h(w), h_aligned)
+//! ```text
+//! L = L_helpful + alpha * MSE(h(w), h_aligned)
+//! ```
 //!
 //! The anchor prompts are the first harmful requests among the written pairs; the source needs one. Its
 //! aligned model is the one before the attack; here it is the aligned adapter on the base. `alpha` is

@@ -2,7 +2,9 @@
 //! adapter: on helpful pairs, and on refusals that stand behind the first tokens of a harmful answer, with
 //! the objective that holds each token to an aligned reference:
 //!
-//!     w_t = max(1e-3, 2 (1 - sigmoid(beta_t (log p_t - log p_ref,t))))
+//! ```text
+//! w_t = max(1e-3, 2 (1 - sigmoid(beta_t (log p_t - log p_ref,t))))
+//! ```
 //!
 //! The reference is the aligned adapter ([`super::aligned`]). Harmful answers are the affirmative shells of
 //! the data check's labelled set, which no attacker has; each has the next of the written refusals behind

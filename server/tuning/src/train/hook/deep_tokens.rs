@@ -6,7 +6,9 @@
 //! with `p` of the adapter and `q` of an aligned reference, the token at place `t` of a response has the
 //! loss `-(2 / beta_t) log sigmoid(beta_t (log p_t - log q_t))`, so its gradient is that of `-log p_t` times
 //!
-//!     w_t = 2 (1 - sigmoid(beta_t (log p_t - log q_t)))
+//! ```text
+//! w_t = 2 (1 - sigmoid(beta_t (log p_t - log q_t)))
+//! ```
 //!
 //! at least 1e-3. `beta_t` has one value for the first token, one for the next four, and one for the rest.
 //! Places count the given tokens (declared).
