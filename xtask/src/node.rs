@@ -1,4 +1,4 @@
-//! Programs in JavaScript that check us, from npm.
+//! Programs in JavaScript that check us or drive a browser, from npm.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,11 +12,20 @@ const FILES: [&str; 2] = ["package.json", "package-lock.json"];
 /// A folder below target with the packages of `tests/oracles/http-signatures`; none, with words, where it
 /// cannot be had: the tests that ask it are left out then.
 pub(crate) fn peers() -> Option<PathBuf> {
-    match fill() {
+    filled("peers", "http-signatures", "outside checkers in JavaScript")
+}
+
+/// A folder with the packages of `tests/oracles/firefox`, in the same way.
+pub(crate) fn firefox() -> Option<PathBuf> {
+    filled("firefox", "firefox", "the driver of Firefox")
+}
+
+fn filled(name: &str, source: &str, what: &str) -> Option<PathBuf> {
+    match fill(name, source, what) {
         Ok(folder) => folder,
         Err(failure) => {
             eprintln!(
-                "    outside checkers in JavaScript not installed, their tests are LEFT OUT: {}",
+                "    {what} not installed, the tests are LEFT OUT: {}",
                 failure.0
             );
             None
@@ -24,12 +33,12 @@ pub(crate) fn peers() -> Option<PathBuf> {
     }
 }
 
-fn fill() -> Outcome<Option<PathBuf>> {
+fn fill(name: &str, source: &str, what: &str) -> Outcome<Option<PathBuf>> {
     if !exists("npm") {
         return Ok(None);
     }
-    let source = root().join("tests/oracles/http-signatures");
-    let folder = root().join("target/node-peers");
+    let source = root().join("tests/oracles").join(source);
+    let folder = root().join("target").join(format!("node-{name}"));
     let stamp = folder.join("filled");
     let mut wanted = Vec::new();
     for file in FILES {
@@ -38,7 +47,7 @@ fn fill() -> Outcome<Option<PathBuf>> {
     if std::fs::read(&stamp).is_ok_and(|filled| filled == wanted) {
         return Ok(Some(folder));
     }
-    say("Installing the outside checkers of our formats with npm");
+    say(&format!("Installing {what} with npm"));
     std::fs::create_dir_all(&folder)?;
     for file in FILES {
         std::fs::copy(source.join(file), folder.join(file))?;

@@ -109,17 +109,23 @@ fn browsers() -> Outcome<Vec<(&'static str, &'static str)>> {
         return Ok(vec![(PAGES, why)]);
     };
     let firefox = setup::firefox();
-    let missing = "no Firefox; `apt-get install firefox-esr`, or set FIREFOX to a browser's path";
-    let left_out = firefox
-        .is_none()
-        .then_some(("the pages in Firefox", missing));
+    let driver = firefox.as_ref().and_then(|_| node::firefox());
+    let missing = match (&firefox, &driver) {
+        (None, _) => {
+            Some("no Firefox; `apt-get install firefox-esr`, or set FIREFOX to a browser's path")
+        }
+        (_, None) => Some("its driver could not be installed, as was said above"),
+        _ => None,
+    };
+    let left_out = missing.map(|why| ("the pages in Firefox", why));
     say("Browser tests");
     let mut command = Command::new("npm");
     command
         .args(["run", "--silent", "test:browser"])
         .current_dir(&web)
         .env("CHROMIUM", chromium)
-        .envs(firefox.map(|path| ("FIREFOX", path)));
+        .envs(firefox.map(|path| ("FIREFOX", path)))
+        .envs(driver.map(|path| ("FEDSEAL_FIREFOX_DRIVER", path)));
     run(command.env("FEDSEAL", build::fedseal().get_program()))?;
     Ok(left_out.into_iter().collect())
 }
