@@ -201,8 +201,8 @@ fn waiting_nodes_cost_little_and_hear_at_once() {
         "--token-file",
         "token",
     ];
-    ok(home, &stop);
     let begun = Instant::now();
+    ok(home, &stop);
     runtime.block_on(async {
         for node in nodes {
             let waited = tokio::time::timeout(LONG, node).await;

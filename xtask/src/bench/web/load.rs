@@ -16,7 +16,7 @@ const WATCHERS: usize = 200;
 /// Runs with watchers, and as many without, in turn.
 const PAIRS: usize = 5;
 /// Rounds of these runs.
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 40;
 /// Connections that ask at once.
 const CONNECTIONS: &str = "32";
 /// Seconds for which each address is asked.
