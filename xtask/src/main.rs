@@ -39,6 +39,7 @@ mod plot;
 mod process;
 mod python;
 mod readme;
+mod screenshots;
 mod setup;
 mod sweep;
 mod table;
@@ -109,6 +110,7 @@ cargo xtask COMMAND
                     three nodes and a coordinator, then a run with the workers and server of its queue, killed in
                     turn (100 kills): equal bits, nothing lost, no row on the wire; 1,000 clients beside pfl; 2,000
                     nodes that wait; workers of a queue beside the local pool
+  screenshots [DIR] a picture of every page in both themes at three widths, to be looked at
   fuzz TARGET|all [--seconds N]
                     hostile bytes into the readers of files from outside (600 s each); needs
                     no more than cargo-fuzz, which it installs
@@ -156,6 +158,7 @@ fn main() -> ExitCode {
         "build" => build::everything(),
         "bench" => bench::bench(rest),
         "dist" => dist::dist(rest),
+        "screenshots" => screenshots::make(rest),
         "fuzz" => fuzz::fuzz(rest),
         "lint" => lint::lint(rest),
         "readme" => readme::readme(rest),
