@@ -30,6 +30,8 @@ for (const colorScheme of ['light', 'dark'])
         const page = await context.newPage();
         await page.goto(server.base + path);
         await page.waitForSelector(ready);
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        if (wide > 0) found.push(`${name}: ${wide} px wider than the window (1.4.10, reflow)`);
         await page.evaluate(axe.source);
         const { violations } = await page.evaluate(() =>
           globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] }),
