@@ -101,7 +101,10 @@ def asks(operation, values, checks, counts, seed):
         counts.statuses[str(answer.status_code)] += 1
         try:
             case.validate_response(answer, checks=checks)
-        except Exception as error:  # Whatever is found is counted.
+        except BaseExceptionGroup as found:  # Whatever is found is counted; a group of them is no Exception.
+            for error in found.exceptions:
+                counts.error(name, error)
+        except Exception as error:
             counts.error(name, error)
 
     return ask
