@@ -17,6 +17,7 @@ import urllib.request
 import hypothesis
 import schemathesis
 from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.core.failures import FailureGroup
 
 BASE, CASES = sys.argv[1], int(sys.argv[2])
 ASKED = [
@@ -101,7 +102,8 @@ def asks(operation, values, checks, counts, seed):
         counts.statuses[str(answer.status_code)] += 1
         try:
             case.validate_response(answer, checks=checks)
-        except Exception as error:  # Whatever is found is counted.
+        # Whatever is found is counted; a group of failures is no Exception.
+        except (Exception, FailureGroup) as error:
             counts.error(name, error)
 
     return ask
@@ -122,7 +124,8 @@ def main():
         while counts.all() - done < each and time.monotonic() < until:
             try:
                 asks(operation, values, checks, counts, seed)()
-            except Exception as error:  # An operation that no example can be made of.
+            # An operation that no example can be made of.
+            except Exception as error:
                 counts.error(operation.path, error)
                 break
             seed += 1
