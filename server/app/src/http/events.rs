@@ -12,13 +12,13 @@ use axum::extract::{Path as Parameters, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use fedseal_record::rundir::RunDir;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{Schema, SchemaGenerator, json_schema};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Server;
-use super::openapi::{self, Operation, Parameter, schema};
+use super::openapi::{self, Operation, Parameter};
 use super::refusal::{Answer, Refusal, blocking};
 use super::shares::Peer;
 use super::tail::{Lines, Look, Tails};
@@ -47,32 +47,27 @@ pub(super) static FEED: Operation = Operation {
                `Last-Event-ID` goes on. One of type `stopped` says that nobody works on the run any more, one of \
                type `end` comes last.",
         media: &["text/event-stream"],
-        schema: schema::<Sent>,
+        schema: sent,
     },
     refusals: &[400, 404, 500, 503],
 };
 
-/// A server-sent event of a run's feed.
-#[derive(JsonSchema)]
-#[schemars(rename = "FeedEvent")]
-#[allow(
-    dead_code,
-    reason = "described alone: the feed is written line by line"
-)]
-struct Sent {
-    /// The place behind the event, where it has one.
-    id: Option<String>,
-    /// `message`; `stopped` where nobody works on the run any more, `end` where nothing comes after it.
-    event: Option<String>,
-    /// The event as JSON; an empty object in one of another type than `message`.
-    #[schemars(schema_with = "data")]
-    data: String,
-}
-
-/// Schema of an event's text.
-fn data(generator: &mut SchemaGenerator) -> Schema {
+/// Schema of what is sent for an event. Its data is text: an event as JSON, or nothing in one that has a type.
+fn sent(generator: &mut SchemaGenerator) -> Schema {
     let event = generator.subschema_for::<fedseal_record::events::Event>();
-    json_schema!({ "type": "string", "contentMediaType": "application/json", "contentSchema": event })
+    json_schema!({
+        "type": "object",
+        "properties": {
+            "id": {"type": "string"},
+            "event": {"type": "string"},
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": {"anyOf": [event, {"type": "object", "maxProperties": 0}]},
+            },
+        },
+        "required": ["data"],
+    })
 }
 
 /// The place to go on from.
