@@ -63,6 +63,7 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
     }
     if wants("clients") {
         done(clients::figures(asked.rounds)?)?;
+        done(clients::trained()?)?;
     }
     if wants("idle") {
         done(idle::figures()?)?;
