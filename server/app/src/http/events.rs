@@ -127,8 +127,8 @@ async fn watch(
     let from = from.filter(|from| *from <= length);
     let mut place = from.unwrap_or(0);
     let mut lines = match from {
-        Some(from) => Lines::from(from, false),
-        // A start in the middle of a line is no line.
+        // A start in the middle of a line is no line, wherever the client has its place from.
+        Some(from) => Lines::from(from.saturating_sub(1), from > 0),
         None => Lines::from(length.saturating_sub(PAST), length > PAST),
     };
     loop {

@@ -229,9 +229,15 @@ impl Lines {
             return Vec::new();
         };
         let rest = self.partial.split_off(end + 1);
-        let whole = std::mem::replace(&mut self.partial, rest);
+        let mut whole = std::mem::replace(&mut self.partial, rest);
         let mut place = self.at - (self.partial.len() + whole.len()) as u64;
-        let mut lines: Vec<(u64, String)> = whole
+        if std::mem::take(&mut self.skip)
+            && let Some(torn) = whole.iter().position(|byte| *byte == b'\n')
+        {
+            place += torn as u64 + 1;
+            whole.drain(..=torn);
+        }
+        whole
             .split_inclusive(|byte| *byte == b'\n')
             .map(|line| {
                 place += line.len() as u64;
@@ -239,11 +245,7 @@ impl Lines {
                 (place, line.trim_end_matches(['\n', '\r']).to_owned())
             })
             .filter(|(_, line)| !line.is_empty())
-            .collect();
-        if std::mem::take(&mut self.skip) && !lines.is_empty() {
-            lines.remove(0);
-        }
-        lines
+            .collect()
     }
 }
 
@@ -278,6 +280,9 @@ mod tests {
         let found = Lines::from(3, true).new_ones(dir.path()).await;
         let found: Vec<&str> = found.iter().map(|(_, line)| line.as_str()).collect();
         assert_eq!(found, ["second", "third"]);
+        // The byte before a line's first one ends the line before it.
+        let found = Lines::from(5, true).new_ones(dir.path()).await;
+        assert_eq!(found[0], (13, "second".to_owned()));
     }
 
     #[test]

@@ -356,12 +356,24 @@ async fn the_feed_ends_with_the_run() {
     assert!(answer.contains("text/event-stream"));
     // A client that comes back goes on behind what it has.
     let place = answer.split("id: ").nth(1).unwrap().lines().next().unwrap();
-    let again = format!(
-        "GET /api/runs/live/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nLast-Event-ID: {place}\r\n\r\n"
-    );
+    let request_from = |place: u64| {
+        format!(
+            "GET /api/runs/live/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Last-Event-ID: {place}\r\n\r\n"
+        )
+    };
+    let again = request_from(place.parse().unwrap());
     let (_, rest) = server.raw(again.as_bytes()).await;
     assert!(
         rest.contains("\"two\"") && !rest.contains("\"one\""),
+        "{rest}"
+    );
+    // A place in the middle of a line leads to the next one.
+    let torn = request_from(place.parse::<u64>().unwrap() - 3);
+    let (_, rest) = server.raw(torn.as_bytes()).await;
+    let first = rest.split("data: ").nth(1).unwrap();
+    assert!(
+        first.starts_with("{\"type\":\"note\",\"text\":\"two\"}"),
         "{rest}"
     );
     let (one, two) = (answer.find("one").unwrap(), answer.find("two").unwrap());
