@@ -6,11 +6,11 @@ use std::sync::Mutex;
 use crate::{Isa, isa};
 use crate::{memory, parallel};
 
+mod sums;
 #[cfg(target_arch = "x86_64")]
 mod wide;
 
-/// Columns of a block: 1 KiB of every row. Memory reads short pieces of several rows far better than long ones.
-const BLOCK: usize = 256;
+use sums::{BLOCK, add};
 
 /// Lanes of a distance in single precision: some sums of a block go on side by side.
 const WIDE: usize = 64;
@@ -217,16 +217,6 @@ fn near_block(
                 }
             }
             add(&lanes, sums);
-        }
-    }
-}
-
-/// Adds lanes to eight sums side by side: one after another each addition would wait for the one before.
-#[inline(always)]
-fn add(lanes: &[f32], sums: &mut [f64; 8]) {
-    for part in lanes.as_chunks::<8>().0 {
-        for (sum, lane) in sums.iter_mut().zip(part) {
-            *sum += f64::from(*lane);
         }
     }
 }

@@ -282,7 +282,7 @@ struct Shares {
     head: Tensor<2>,
     /// Its lower 12 bits.
     tail: Tensor<2>,
-    /// What single precision leaves of the weight.
+    /// Rest of the weight that single precision leaves.
     rest: Tensor<2>,
 }
 

@@ -219,7 +219,7 @@ pub(super) enum Standing {
     Open(Head),
 }
 
-/// What the first and the last entry of a log say.
+/// Facts of the first and the last entry of a log.
 pub(super) enum Ends {
     /// It goes on.
     Open(Head),

@@ -89,7 +89,7 @@ fn a_device_s_aggregates_are_marked_and_a_stopped_run_ends_alike() {
     verify(&stopped).unwrap();
 }
 
-/// What an auditor says of a run whose last aggregate was changed, in a log that its node has signed anew.
+/// Words of an auditor about a run whose last aggregate was changed, in a log that its node has signed anew.
 fn said(device: bool, bend: impl Fn(&mut Option<DeviceAggregate>, Digest, &Blobs)) -> String {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");

@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-use super::{BLOCK, add};
+use super::sums::{BLOCK, add};
 
 /// Asks memory for the part of a row that is needed next, so that it comes while this block is worked on.
 #[inline(always)]
