@@ -64,7 +64,7 @@ impl RegistryPlace {
     /// As [`RegistryPlace::of`], with another usual folder.
     ///
     /// # Errors
-    /// Those of `usual`.
+    /// Any error of `usual`.
     pub(crate) fn or(
         given: Option<&Path>,
         usual: impl FnOnce() -> Outcome<PathBuf>,

@@ -109,7 +109,7 @@ pub trait Records: Debug + Send + Sync {
     /// Whether records can be read now, and written by who opened them to write.
     ///
     /// # Errors
-    /// What is wrong.
+    /// Any fault of the place, in words.
     fn ready(&self) -> Result<()>;
 
     /// Adds a row to [`Table::Modules`] or [`Table::Clients`]. False where a row has its key, or another column
