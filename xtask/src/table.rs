@@ -99,11 +99,14 @@ const PIECES: [&[&str]; 5] = [
     &["trimmed-mean", "dnc", "foolsgold", "residual"],
 ];
 
-static PARTS: [Part; 10] = [
+static PARTS: [Part; 13] = [
     rows_of("paper", "paper-embedded"),
     rows_of("neighbours", "neighbours"),
     rows_of("unequal", "neighbours-dirichlet"),
     rows_of("attacks", "attacks"),
+    rows_of("rules", "rules"),
+    rows_of("literature", "literature"),
+    rows_of("clients", "clients"),
     rows_of("shares", "shares"),
     Part {
         variants: &RANKS,

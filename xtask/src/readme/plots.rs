@@ -154,6 +154,16 @@ const PLOTS: &[Plot] = &[
         "attacks",
     ),
     against(
+        "table-rules.svg",
+        "Safety against helpfulness: further aggregation rules",
+        "rules",
+    ),
+    against(
+        "table-literature.svg",
+        "Safety against helpfulness: attacks of the literature",
+        "literature",
+    ),
+    against(
         "table-behaviour.svg",
         "Safety against helpfulness: attacks that know the behaviour check",
         "behaviour",

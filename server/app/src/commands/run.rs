@@ -27,7 +27,7 @@ use crate::{counted, figures, keys, output, runs, stop, submitted, table};
 pub(crate) struct Run {
     /// The experiment file, or the name of a shipped one: demo, tiny, smollm2, paper,
     /// paper-embedded, paper-smollm2, paper-7b, policies, adaptive, repairs, neighbours,
-    /// neighbours-dirichlet, attacks, lifespan, shares, u2s.
+    /// neighbours-dirichlet, attacks, rules, literature, clients, lifespan, shares, u2s.
     experiment: PathBuf,
     /// Folder of the run; by default runs/NAME of the checkout, elsewhere fedseal/runs/NAME in the
     /// user's data folder ($XDG_DATA_HOME, else ~/.local/share), numbered where that is taken.

@@ -9,7 +9,7 @@ use crate::failure::Outcome;
 use crate::places::Places;
 
 /// Names and texts, in the order in which they are told.
-const SHIPPED: [(&str, &str); 16] = [
+const SHIPPED: [(&str, &str); 19] = [
     ("demo", include_str!("../../../../experiments/demo.toml")),
     ("tiny", include_str!("../../../../experiments/tiny.toml")),
     (
@@ -60,6 +60,15 @@ const SHIPPED: [(&str, &str); 16] = [
     (
         "shares",
         include_str!("../../../../experiments/shares.toml"),
+    ),
+    ("rules", include_str!("../../../../experiments/rules.toml")),
+    (
+        "literature",
+        include_str!("../../../../experiments/literature.toml"),
+    ),
+    (
+        "clients",
+        include_str!("../../../../experiments/clients.toml"),
     ),
     ("u2s", include_str!("../../../../experiments/u2s.toml")),
 ];

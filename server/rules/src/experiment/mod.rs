@@ -249,4 +249,6 @@ pub fn adapter_config(experiment: &Experiment) -> AdapterConfig {
 }
 
 #[cfg(test)]
+mod covered;
+#[cfg(test)]
 mod tests;
