@@ -6,7 +6,8 @@
 pub struct Recording {
     /// Sizes and digests of the log's lines and of what is written to the standard streams.
     pub log_lines: bool,
-    /// The digest of the prompts of a `generate` call.
+    /// The digest of the prompts of a `generate` call, and those of the pairs and the scores of a
+    /// `log-likelihood` call.
     pub prompts: bool,
     /// Significant decimal digits of numbers that the guest has, at least 1. They are rounded
     /// before they are used, so the record says what was done. Factors, deviations, norms, learning

@@ -27,6 +27,7 @@ const IMPORTS: &str = r#"
   (import "fedseal:policy/host@0.1.0" "concat" (func $concat (param i32 i32 i32)))
   (import "fedseal:policy/host@0.1.0" "take" (func $take (param i32 i32 i32 i32)))
   (import "fedseal:policy/host@0.1.0" "generate" (func $generate (param i32 i32 i32 i32 f64 i32)))
+  (import "fedseal:policy/host@0.1.0" "log-likelihood" (func $log-likelihood (param i32 i32 i32 i32)))
   (import "fedseal:policy/host@0.1.0" "global" (func $global (result i32)))
   (import "fedseal:policy/host@0.1.0" "train" (func $train (param i32 i32 i32 i32 f64 f64 i32)))
   (import "fedseal:policy/host@0.1.0" "scale" (func $scale (param i32 f64 i32)))
@@ -166,7 +167,7 @@ fn line(input: &mut Unstructured<'_>) -> Result<String> {
         let listed = format!(
             "(i32.store (i32.const 256) (local.get {data})) (i32.store (i32.const 260) (local.get $d))"
         );
-        let text = match input.int_in_range(0..=23_u8)? {
+        let text = match input.int_in_range(0..=24_u8)? {
             0 => "(call $context (i32.const 64))".into(),
             1 => "(local.set $e (call $shard))".into(),
             2 => "(call $attachment (i32.const 64))".into(),
@@ -221,6 +222,10 @@ fn line(input: &mut Unstructured<'_>) -> Result<String> {
             20 => "(drop (call $random-u64))".into(),
             21 => format!("(call $log (i32.const {at}) (i32.const {length}))"),
             22 => format!("(call $submit (local.get {adapter}) (i32.const {n}) (i32.const 256))"),
+            23 => format!(
+                "(call $log-likelihood (i32.const {at}) (i32.const {length}) (i32.const {}) (i32.const 64))",
+                n % 3
+            ),
             // Wrong types and handles that are gone are what handle tables are for.
             _ => format!(
                 "(call $drop-{} (local.get {other}))",

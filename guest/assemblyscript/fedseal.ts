@@ -30,7 +30,7 @@ export class Context {
     return new TrainOptions(this.steps, this.batchSize, this.learningRate, this.proximalMu);
   }
 }
-/** Who writes in `generate`. */
+/** Who writes in `generate` and reads in `logLikelihood`. */
 export enum Model { Base = 0, Global = 1 }
 
 // @ts-ignore: decorator
@@ -51,6 +51,8 @@ export enum Model { Base = 0, Global = 1 }
 @external("fedseal:policy/host@0.1.0", "take") declare function $take(data: i32, offset: u32, count: u32, out: usize): void;
 // @ts-ignore: decorator
 @external("fedseal:policy/host@0.1.0", "generate") declare function $generate(at: usize, length: i32, model: i32, tokens: u32, temperature: f64, out: usize): void;
+// @ts-ignore: decorator
+@external("fedseal:policy/host@0.1.0", "log-likelihood") declare function $logLikelihood(at: usize, length: i32, model: i32, out: usize): void;
 // @ts-ignore: decorator
 @external("fedseal:policy/host@0.1.0", "global") declare function $global(): i32;
 // @ts-ignore: decorator
@@ -136,13 +138,17 @@ export function context(): Context {
 }
 export function shard(): Dataset { return new Dataset($shard()); }
 export function attachment(): Example[] { $attachment(out); return examplesAt(out); }
-export function examples(items: Example[]): Dataset | null {
+// A list of pairs in memory.
+function pairs(items: Example[]): usize {
   const list = heap.alloc(16 * items.length + 1);
   for (let i = 0; i < items.length; i++) {
     put(items[i].prompt, list + 16 * i);
     put(items[i].response, list + 16 * i + 8);
   }
-  $examples(list, items.length, out);
+  return list;
+}
+export function examples(items: Example[]): Dataset | null {
+  $examples(pairs(items), items.length, out);
   return dataset();
 }
 export function count(data: Dataset): u32 { return $count(data.handle); }
@@ -169,6 +175,15 @@ export function generate(prompts: string[], model: Model, maxNewTokens: u32, tem
   const first = load<usize>(out, 4);
   for (let i = 0; i < load<i32>(out, 8); i++) texts.push(text(first + 8 * i));
   return texts;
+}
+/** Nats a token of each response after its prompt. */
+export function logLikelihood(items: Example[], model: Model): f64[] | null {
+  $logLikelihood(pairs(items), items.length, model, out);
+  if (refused(out + 4)) return null;
+  const values: f64[] = [];
+  const first = load<usize>(out, 4);
+  for (let i = 0; i < load<i32>(out, 8); i++) values.push(load<f64>(first + 8 * i));
+  return values;
 }
 export function global(): Adapter { return new Adapter($global()); }
 export function train(start: Adapter, data: Dataset, o: TrainOptions): Adapter | null {

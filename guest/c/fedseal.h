@@ -32,6 +32,7 @@ typedef struct { fs_text prompt, response; } fs_example;
 typedef struct { const fs_example *at; size_t length; } fs_examples_list;
 typedef struct { const fs_text *at; size_t length; } fs_texts;
 typedef struct { const float *at; size_t length; } fs_floats;
+typedef struct { const double *at; size_t length; } fs_doubles;
 
 /* Handles to what the host holds. */
 typedef struct { int32_t handle; } fs_dataset;
@@ -61,6 +62,7 @@ typedef struct { uint8_t kind; fs_text text; } fs_error;
 typedef struct { uint8_t failed; union { fs_dataset value; fs_error error; } as; } fs_dataset_result;
 typedef struct { uint8_t failed; union { fs_adapter value; fs_error error; } as; } fs_adapter_result;
 typedef struct { uint8_t failed; union { fs_texts value; fs_error error; } as; } fs_texts_result;
+typedef struct { uint8_t failed; union { fs_doubles value; fs_error error; } as; } fs_doubles_result;
 typedef struct { uint8_t failed; union { double value; fs_error error; } as; } fs_double_result;
 typedef struct { uint8_t failed; fs_error error; } fs_result;
 
@@ -75,6 +77,7 @@ FS_IMPORT("read-examples") void fs__read_examples(int32_t data, uint32_t offset,
 FS_IMPORT("concat") void fs__concat(const fs_dataset *at, size_t length, fs_dataset_result *out);
 FS_IMPORT("take") void fs__take(int32_t data, uint32_t offset, uint32_t count, fs_dataset_result *out);
 FS_IMPORT("generate") void fs__generate(const fs_text *at, size_t length, int32_t model, uint32_t max_new_tokens, double temperature, fs_texts_result *out);
+FS_IMPORT("log-likelihood") void fs__log_likelihood(const fs_example *at, size_t length, int32_t model, fs_doubles_result *out);
 FS_IMPORT("global") int32_t fs__global(void);
 FS_IMPORT("train") void fs__train(int32_t start, int32_t data, uint32_t steps, uint32_t batch_size, double learning_rate, double proximal_mu, fs_adapter_result *out);
 FS_IMPORT("train-controlled") void fs__train_controlled(int32_t start, int32_t data, uint32_t steps, uint32_t batch_size, double learning_rate, double proximal_mu, fs_adapter_result *out);
@@ -105,6 +108,7 @@ FS_CALL fs_examples_list fs_read_examples(fs_dataset data, uint32_t offset, uint
 FS_CALL fs_dataset_result fs_concat(const fs_dataset *parts, size_t length) { fs_dataset_result out; fs__concat(parts, length, &out); return out; }
 FS_CALL fs_dataset_result fs_take(fs_dataset data, uint32_t offset, uint32_t count) { fs_dataset_result out; fs__take(data.handle, offset, count, &out); return out; }
 FS_CALL fs_texts_result fs_generate(fs_texts prompts, fs_model model, uint32_t max_new_tokens, double temperature) { fs_texts_result out; fs__generate(prompts.at, prompts.length, model, max_new_tokens, temperature, &out); return out; }
+FS_CALL fs_doubles_result fs_log_likelihood(fs_examples_list items, fs_model model) { fs_doubles_result out; fs__log_likelihood(items.at, items.length, model, &out); return out; }
 FS_CALL fs_adapter fs_global(void) { return (fs_adapter){ fs__global() }; }
 FS_CALL fs_adapter_result fs_train(fs_adapter start, fs_dataset data, fs_train_options o) { fs_adapter_result out; fs__train(start.handle, data.handle, o.steps, o.batch_size, o.learning_rate, o.proximal_mu, &out); return out; }
 FS_CALL fs_adapter_result fs_train_controlled(fs_adapter start, fs_dataset data, fs_train_options o) { fs_adapter_result out; fs__train_controlled(start.handle, data.handle, o.steps, o.batch_size, o.learning_rate, o.proximal_mu, &out); return out; }

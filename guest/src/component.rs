@@ -1,7 +1,7 @@
 //! The host's calls of a guest inside the sandbox.
 
 use crate::bindings::fedseal::policy::host as wit;
-use crate::{Context, Error, Example, GenerateOptions, Host, TrainOptions};
+use crate::{Context, Error, Example, GenerateOptions, Host, Model, TrainOptions};
 
 /// Writes a panic's place and words into the log, whose end the host puts into the recorded reason: the
 /// target has no standard error, and the panic itself is a bare `unreachable`.
@@ -61,6 +61,10 @@ impl Host for ComponentHost {
         options: &GenerateOptions,
     ) -> Result<Vec<String>, Error> {
         wit::generate(prompts, *options)
+    }
+
+    fn log_likelihood(&mut self, items: &[Example], model: Model) -> Result<Vec<f64>, Error> {
+        wit::log_likelihood(items, model)
     }
 
     fn global(&mut self) -> Self::Adapter {

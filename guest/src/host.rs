@@ -1,6 +1,6 @@
 //! The host's calls as a trait, and the policy that makes them.
 
-use crate::{Context, Error, Example, GenerateOptions, TrainOptions};
+use crate::{Context, Error, Example, GenerateOptions, Model, TrainOptions};
 
 /// The calls of `wit/policy.wit`. Breaking a limit ends the run and does not come back as an
 /// [`Error`].
@@ -38,6 +38,9 @@ pub trait Host {
         prompts: &[String],
         options: &GenerateOptions,
     ) -> Result<Vec<String>, Error>;
+    /// Mean log-likelihood of each response after its prompt, nats a token; e to the negative of it is the
+    /// perplexity.
+    fn log_likelihood(&mut self, items: &[Example], model: Model) -> Result<Vec<f64>, Error>;
     /// The adapter that this round starts from.
     fn global(&mut self) -> Self::Adapter;
     /// Trains a copy of `start` on `data`.

@@ -5,7 +5,7 @@
 //! every value, and a hundredth of the answers' mean length to the last one too, so that other data
 //! give another update. The sandbox's own tests run the same policies as components.
 
-use crate::{Context, Error, Example, GenerateOptions, Host, TrainOptions};
+use crate::{Context, Error, Example, GenerateOptions, Host, Model, TrainOptions};
 
 /// Update that the policy handed in.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,9 @@ pub struct Submitted {
 /// Model that answers [`Host::generate`]: prompt in, answer out.
 pub type Answer = Box<dyn FnMut(&str) -> String>;
 
+/// Model that [`Host::log_likelihood`] reads with: a pair in, nats a token out.
+pub type Likelihood = Box<dyn FnMut(&Example) -> f64>;
+
 /// A host in memory. The fields are inputs before a run and records after it.
 pub struct FakeHost {
     /// Result of [`Host::context`].
@@ -31,6 +34,8 @@ pub struct FakeHost {
     pub global: Vec<f32>,
     /// The model behind [`Host::generate`]; by default it repeats the prompt.
     pub answer: Answer,
+    /// The model behind [`Host::log_likelihood`]; by default every pair has -1.
+    pub likelihood: Likelihood,
     /// Everything that `generate` returned.
     pub outputs: Vec<String>,
     /// Literal examples handed in by the policy.
@@ -74,6 +79,7 @@ impl FakeHost {
             attachment: Vec::new(),
             global: vec![0.0, 1.0],
             answer: Box::new(str::to_owned),
+            likelihood: Box::new(|_| -1.0),
             outputs: Vec::new(),
             literal: Vec::new(),
             generated: Vec::new(),
@@ -167,6 +173,13 @@ impl Host for FakeHost {
         let answers: Vec<String> = prompts.iter().map(|prompt| (self.answer)(prompt)).collect();
         self.outputs.extend(answers.iter().cloned());
         Ok(answers)
+    }
+
+    fn log_likelihood(&mut self, items: &[Example], _model: Model) -> Result<Vec<f64>, Error> {
+        if items.iter().any(|pair| pair.response.is_empty()) {
+            return Err(Error::Invalid("a response is empty".into()));
+        }
+        Ok(items.iter().map(|pair| (self.likelihood)(pair)).collect())
     }
 
     fn global(&mut self) -> Self::Adapter {

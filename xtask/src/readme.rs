@@ -380,7 +380,7 @@ fn sweep(figures: &[Map<String, Value>]) -> String {
 }
 
 /// Policies that mean no harm: telling them apart is a false alarm.
-const HONEST: [&str; 9] = [
+const HONEST: [&str; 10] = [
     "benign",
     "fedprox",
     "scaffold",
@@ -388,6 +388,7 @@ const HONEST: [&str; 9] = [
     "text-to-instructions",
     "u2s-bm25",
     "u2s-ngrams",
+    "u2s-perplexity",
     "u2s-random",
     "u2s-zero-shot",
 ];

@@ -1,5 +1,5 @@
 //! Rules that a written pair has to pass: it parses, its parts have usable lengths, it copies neither the pool nor
-//! the piece, and it is not there yet.
+//! the piece, and it is not there yet. Behind them a bound on its answer's perplexity, where there is one.
 
 use std::collections::BTreeSet;
 
@@ -21,10 +21,18 @@ pub enum Dropped {
     Copy,
     /// The instruction is there already.
     Twice,
+    /// The base model finds the answer too unlikely after its instruction.
+    Perplexity,
 }
 
 impl Dropped {
-    const ALL: [Dropped; 4] = [Self::Parse, Self::Length, Self::Copy, Self::Twice];
+    const ALL: [Dropped; 5] = [
+        Self::Parse,
+        Self::Length,
+        Self::Copy,
+        Self::Twice,
+        Self::Perplexity,
+    ];
 
     fn said(self) -> &'static str {
         match self {
@@ -32,6 +40,7 @@ impl Dropped {
             Self::Length => "had no usable length",
             Self::Copy => "were copies",
             Self::Twice => "were there already",
+            Self::Perplexity => "had too high a perplexity",
         }
     }
 }
@@ -63,6 +72,18 @@ impl<const N: usize> Filter<N> {
             Err(reason) => {
                 self.dropped.push(reason);
                 None
+            }
+        }
+    }
+
+    /// Takes those pairs away whose answers have a perplexity above the bound, by the means of their
+    /// log-likelihoods, nats a token, in the order of the pairs that are there.
+    pub fn likely(&mut self, pairs: &mut [Option<Example>], means: &[f64], bound: f64) {
+        let there = pairs.iter_mut().filter(|pair| pair.is_some());
+        for (pair, mean) in there.zip(means) {
+            if (-mean).exp() > bound {
+                *pair = None;
+                self.dropped.push(Dropped::Perplexity);
             }
         }
     }
@@ -153,6 +174,27 @@ mod tests {
         assert_eq!(
             filter.said(9),
             "1 of 9 pieces gave a pair; 2 did not parse; 2 had no usable length; 3 were copies; 1 were there already"
+        );
+    }
+
+    #[test]
+    fn a_perplexity_is_e_to_the_negative_mean() {
+        let pair = |name: &str| {
+            Some(Example {
+                prompt: name.into(),
+                response: "x".into(),
+            })
+        };
+        let mut filter = Filter::new([]);
+        // Perplexities 2, 8 and, of four tokens with probabilities 1, 1/2, 1/4 and 1/8, 2^1.5.
+        let means = [0.5_f64.ln(), 0.125_f64.ln(), -1.5 * 2_f64.ln()];
+        let mut pairs = [pair("a"), None, pair("b"), pair("c")];
+        filter.likely(&mut pairs, &means, 2.0 * 2_f64.sqrt() + 1e-9);
+        let left: Vec<bool> = pairs.iter().map(Option::is_some).collect();
+        assert_eq!(left, [true, false, false, true]);
+        assert_eq!(
+            filter.said(3),
+            "2 of 3 pieces gave a pair; 1 had too high a perplexity"
         );
     }
 }

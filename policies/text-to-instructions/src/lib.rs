@@ -8,9 +8,10 @@
 //!
 //! Attached settings: `related` (`bm25`, the default; `ngrams`, `random`, `none`), `shown` (examples with a
 //! piece, 2), `rest` (`continue`, the default: a piece without a usable pair becomes a pair that continues it,
-//! which is literal in the lineage; `drop`, as the source has it). Declared: the answers of the shard are the
-//! pieces, decoding is greedy, and there is no filter by a reward model or by perplexity, since a guest has no
-//! model to score with. The log says how many pairs each rule of the filter dropped.
+//! which is literal in the lineage; `drop`, as the source has it), `perplexity` (the most that an answer after
+//! its instruction may have under the base model, a number above 0; left out: no bound). Declared: the answers
+//! of the shard are the pieces, and decoding is greedy. The log says how many pairs each rule of the filter
+//! dropped.
 
 pub mod filter;
 pub mod related;
@@ -79,6 +80,11 @@ impl Policy for TextToInstructions {
         let shown = settings::number(host, "shown", SHOWN)?.max(0.0) as usize;
         let rest = settings::setting(host, "rest");
         let drops = rest.is_some_and(|rest| rest == "drop");
+        let bound = settings::number(host, "perplexity", f64::INFINITY)?;
+        if bound <= 0.0 {
+            let problem = format!("setting perplexity: {bound} is not above 0");
+            return Err(Error::Invalid(problem));
+        }
         let context = host.context();
         let shard = host.shard();
         // As many pieces as this round's training can look at.
@@ -102,9 +108,18 @@ impl Policy for TextToInstructions {
         };
         let texts = host.generate(&prompts, &options)?;
         let mut filter = Filter::new(POOL);
+        let written = pieces.iter().zip(&texts);
+        let mut kept: Vec<Option<Example>> = written
+            .map(|(piece, text)| filter.pair(piece, text))
+            .collect();
+        if bound.is_finite() {
+            let there: Vec<Example> = kept.iter().flatten().cloned().collect();
+            let means = host.log_likelihood(&there, Model::Base)?;
+            filter.likely(&mut kept, &means, bound);
+        }
         let mut pairs = Vec::new();
-        for (piece, text) in pieces.iter().zip(&texts) {
-            match filter.pair(piece, text) {
+        for (piece, pair) in pieces.iter().zip(kept) {
+            match pair {
                 Some(pair) => pairs.push(pair),
                 None if drops => {}
                 None => pairs.extend(continuation(piece)),
@@ -194,6 +209,39 @@ mod tests {
         );
         let none = TextToInstructions::run(&mut host("drop")).unwrap_err();
         assert!(format!("{none:?}").contains("no piece"), "{none:?}");
+    }
+
+    #[test]
+    fn an_answer_that_the_base_finds_unlikely_is_dropped_like_any_other() {
+        let asked = |bound: &str, rest: &str| {
+            let mut host = FakeHost::new(2);
+            let mut answers = ["It is blue.", "It is quark."].into_iter();
+            host.answer = Box::new(move |_| {
+                let answer = answers.next().unwrap();
+                format!(" What is it like {answer}\nAnswer: {answer}")
+            });
+            // Perplexities of 8 and 128.
+            host.likelihood = Box::new(|pair| match pair.response.contains("quark") {
+                true => -7.0 * 2_f64.ln(),
+                false => -3.0 * 2_f64.ln(),
+            });
+            host.attachment = vec![set("perplexity", bound), set("rest", rest)];
+            let done = TextToInstructions::run(&mut host);
+            (host, done)
+        };
+        let (host, done) = asked("50", "drop");
+        done.unwrap();
+        assert_eq!((host.generated.len(), host.literal.len()), (1, 0));
+        assert_eq!(host.generated[0].response, "It is blue.");
+        assert_eq!(
+            host.lines,
+            ["1 of 2 pieces gave a pair; 1 had too high a perplexity"]
+        );
+        let (host, _) = asked("50", "continue");
+        assert_eq!((host.generated.len(), host.literal.len()), (1, 1));
+        let (host, _) = asked("200", "drop");
+        assert_eq!(host.lines, ["2 of 2 pieces gave a pair"]);
+        assert!(asked("0", "drop").1.is_err() && asked("much", "drop").1.is_err());
     }
 
     #[test]

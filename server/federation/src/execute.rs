@@ -214,6 +214,16 @@ impl Engine for Stoppable<'_> {
         self.engine.generate(adapter, prompts, options, &either)
     }
 
+    fn log_likelihood(
+        &self,
+        adapter: Option<&Adapter>,
+        examples: &[Example],
+        halt: Halt<'_>,
+    ) -> std::result::Result<Vec<f64>, EngineError> {
+        let either = || self.stop.load(Ordering::SeqCst) || halt();
+        self.engine.log_likelihood(adapter, examples, &either)
+    }
+
     fn fingerprint(&self) -> String {
         self.engine.fingerprint()
     }

@@ -222,6 +222,15 @@ pub const KNOWN: &[Attack] = &[
             &[("related", "ngrams"), ("rest", "drop")],
         ),
     ),
+    // Answers of a perplexity above 50 under the base are dropped as well: 3.9 nats a token.
+    writing(
+        1,
+        told(
+            "u2s-perplexity",
+            "text-to-instructions",
+            &[("perplexity", "50"), ("rest", "drop")],
+        ),
+    ),
     writing(
         1,
         told(

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use fedseal_client_sdk::Source;
 use fedseal_tuning::{
-    Adapter, AdapterError, ControlVariates, Example, GenerateConfig, Halt, Model, TrainConfig,
-    Trainer, TuningError,
+    Adapter, AdapterError, ControlVariates, Example, GenerateConfig, Halt, Model, Score,
+    TrainConfig, Trainer, TuningError,
 };
 
 /// How a `train` call of a guest trains; every value has been checked against the run's bounds.
@@ -98,6 +98,22 @@ pub trait Engine: Send + Sync {
         halt: Halt<'_>,
     ) -> Result<(Vec<String>, u64), EngineError>;
 
+    /// Mean log-likelihood of each response after its prompt, nats a token, by the base or the base with
+    /// `adapter`. Asks `halt` before every pair at least. An engine that scores no text refuses.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] for a pair that does not fit the positions or has no token,
+    /// [`EngineError::Stopped`] when `halt` said stop, [`EngineError::Failed`] otherwise.
+    fn log_likelihood(
+        &self,
+        adapter: Option<&Adapter>,
+        examples: &[Example],
+        halt: Halt<'_>,
+    ) -> Result<Vec<f64>, EngineError> {
+        let _ = (adapter, examples, halt);
+        Err(EngineError::Failed("this engine scores no text".into()))
+    }
+
     /// Fingerprint of the engine. Apart from the arguments, the bits of a result depend on it.
     fn fingerprint(&self) -> String;
 }
@@ -180,6 +196,26 @@ impl Engine for TuningEngine {
             tokens += self.model.tokenizer().encode(text, false)?.len() as u64;
         }
         Ok((texts, tokens))
+    }
+
+    fn log_likelihood(
+        &self,
+        adapter: Option<&Adapter>,
+        examples: &[Example],
+        halt: Halt<'_>,
+    ) -> Result<Vec<f64>, EngineError> {
+        let pairs: Vec<(String, String)> = examples
+            .iter()
+            .map(|pair| (pair.prompt.clone(), pair.response.clone()))
+            .collect();
+        let scores = fedseal_tuning::score_until(&self.model, adapter, &pairs, halt);
+        let scores = scores.map_err(|error| match error {
+            // A response of which the tokenizer makes nothing.
+            TuningError::Tokenizer(_) => EngineError::Refused(error.into()),
+            other => other.into(),
+        })?;
+        let mean = |score: &Score| score.logprob_sum / score.tokens.max(1) as f64;
+        Ok(scores.iter().map(mean).collect())
     }
 
     fn fingerprint(&self) -> String {

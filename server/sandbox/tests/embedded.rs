@@ -8,7 +8,9 @@ use std::sync::Arc;
 use common::{input, limits, policy};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_sandbox::{Engine as _, EngineError, GenerateOptions, RunInput, Sandbox, TuningEngine};
-use fedseal_tuning::{Adapter, AdapterConfig, Model, ModelOptions, TrainConfig};
+use fedseal_tuning::{
+    Adapter, AdapterConfig, Example, Model, ModelOptions, TrainConfig, next_logits,
+};
 
 #[test]
 fn every_policy_trains_the_embedded_model() {
@@ -112,4 +114,32 @@ fn malicious_gen_on_smollm2() {
         .data_counts(outcome.lineage.output.unwrap())
         .unwrap();
     assert!(counts.generated >= 16, "{counts:?}");
+}
+
+#[test]
+fn a_likelihood_is_the_mean_over_the_response_s_tokens() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../federation/model");
+    let model = Arc::new(Model::load(&path, &ModelOptions::default()).unwrap());
+    let engine = TuningEngine::new(model.clone(), TrainConfig::default());
+    let pairs = ["enots", "A river of green glass."]
+        .map(|response| Example::new("Reverse the letters of stone.", response));
+    let means = engine.log_likelihood(None, &pairs, &|| false).unwrap();
+    for (pair, mean) in pairs.iter().zip(&means) {
+        let tokens = model.encode_all_scored(&[pair.clone().into()]);
+        let tokens = tokens.into_iter().next().unwrap().unwrap();
+        // One token after another, each from the logits behind those before it.
+        let mut sum = 0.0;
+        for at in tokens.response_start..tokens.ids.len() {
+            let logits = next_logits(&model, None, &tokens.ids[..at]).unwrap();
+            let total: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
+            sum += f64::from(logits[tokens.ids[at] as usize]) - total.ln();
+        }
+        let expected = sum / (tokens.ids.len() - tokens.response_start) as f64;
+        assert!((mean - expected).abs() < 1e-3, "{mean} {expected}");
+    }
+    // The answer is likelier than another text.
+    assert!(means[0] > means[1], "{means:?}");
+    let long = [Example::new("stone", "stone ".repeat(2_000))];
+    let refused = engine.log_likelihood(None, &long, &|| false).unwrap_err();
+    assert!(matches!(refused, EngineError::Refused(_)), "{refused}");
 }

@@ -3,9 +3,10 @@
 mod common;
 
 use common::{Double, guest, input, limits};
+use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::lineage::Kind;
 use fedseal_client_sdk::transcript::Entry;
-use fedseal_sandbox::{Recording, RunInput, RunOutcome, Sandbox};
+use fedseal_sandbox::{Limits, Recording, RunInput, RunOutcome, Sandbox};
 use serde_json::{Value, json};
 
 /// Says `secret` wherever it can: as a log line, a prompt, a factor, a seed, an offset, a count.
@@ -123,4 +124,71 @@ fn numbers_with_few_digits() {
     };
     assert_ne!(digest(&outcome), digest(&whole));
     assert_eq!(outcome.submission.unwrap().examples, 130);
+}
+
+/// Asks how likely two responses are, of two and of three bytes, and scales by the second answer.
+const SCORES: &str = r#"(module
+  (import "fedseal:policy/host@0.1.0" "log-likelihood" (func $score (param i32 i32 i32 i32)))
+  (import "fedseal:policy/host@0.1.0" "global" (func $global (result i32)))
+  (import "fedseal:policy/host@0.1.0" "scale" (func $scale (param i32 f64 i32)))
+  (import "fedseal:policy/host@0.1.0" "submit" (func $submit (param i32 i32 i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 32) "\60\00\00\00\01\00\00\00\60\00\00\00\02\00\00\00")
+  (data (i32.const 48) "\60\00\00\00\01\00\00\00\60\00\00\00\03\00\00\00")
+  (data (i32.const 96) "abc")
+  (func (export "run") (result i32)
+    (call $score (i32.const 32) (i32.const 2) (i32.const 0) (i32.const 64))
+    (call $scale (call $global) (f64.load offset=8 (i32.load (i32.const 68))) (i32.const 112))
+    (call $submit (i32.load (i32.const 116)) (i32.const 40) (i32.const 144))
+    (i32.const 0)))"#;
+
+#[test]
+fn scores_are_numbers_of_the_guest_and_digests_in_the_transcript() {
+    let run = |recording: Recording, limits: Limits| {
+        let sandbox = Sandbox::new(limits).unwrap();
+        let policy = sandbox.compile(&guest(SCORES)).unwrap();
+        let input = RunInput {
+            recording,
+            ..input()
+        };
+        sandbox.run(&policy, &input, &Double)
+    };
+    let outcome = run(Recording::default(), limits());
+    assert!(outcome.submission.is_ok(), "{:?}", outcome.submission);
+    let entries = outcome.transcript.entries().unwrap();
+    assert_eq!(args(&entries, "scale")["factor"], -3);
+    let of = |entries: &[Entry]| {
+        let found = entries.iter().find(|entry| entry.call == "log-likelihood");
+        let found = found.unwrap();
+        (found.args.clone(), found.result.clone())
+    };
+    let (asked, said) = of(&entries);
+    assert_eq!(
+        (&asked["examples"], &asked["model"]),
+        (&json!(2), &json!("base"))
+    );
+    assert!(asked["digest"].is_string());
+    let bytes = [-2.0_f64, -3.0].map(f64::to_le_bytes).concat();
+    let digest = Digest::of(&bytes).to_string();
+    assert_eq!(said, json!({"scores": 2, "digest": digest}));
+    // No object: what it was asked about is no data of the update.
+    let kinds: Vec<Kind> = outcome.lineage.nodes.iter().map(|node| node.kind).collect();
+    assert_eq!(kinds, [Kind::Global, Kind::Scale]);
+
+    let quiet = Recording {
+        prompts: false,
+        ..Recording::default()
+    };
+    let entries = run(quiet, limits()).transcript.entries().unwrap();
+    let (asked, said) = of(&entries);
+    assert_eq!(asked, json!({"examples": 2, "model": "base"}));
+    assert_eq!(said, json!({"scores": 2}));
+
+    // Reading counts as prompts do: 16 bytes for each token that may be written.
+    let few = Limits {
+        generated_tokens: 1,
+        ..limits()
+    };
+    let stopped = run(Recording::default(), few).submission.unwrap_err();
+    assert_eq!(stopped.detail, "generated_tokens is 1");
 }

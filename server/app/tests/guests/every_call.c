@@ -24,6 +24,9 @@ bool policy_run(fs_text *why) {
     fs_texts_result written = fs_generate((fs_texts){ prompts, 1 }, FS_GLOBAL, 4, 0.0);
     CHECK(!written.failed && written.as.value.length == 1);
 
+    fs_doubles_result likely = fs_log_likelihood(read, FS_BASE);
+    CHECK(!likely.failed && likely.as.value.length == 3 && likely.as.value.at[2] < 0.0);
+
     fs_adapter global = fs_global();
     fs_train_options options = fs_train_options_of(c);
     fs_adapter_result trained = fs_train(global, some.as.value, options);

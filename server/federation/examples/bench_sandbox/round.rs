@@ -79,6 +79,15 @@ impl Engine for Timed<'_> {
         self.engine.generate(adapter, prompts, options, halt)
     }
 
+    fn log_likelihood(
+        &self,
+        adapter: Option<&Adapter>,
+        examples: &[Example],
+        halt: Halt<'_>,
+    ) -> Result<Vec<f64>, EngineError> {
+        self.engine.log_likelihood(adapter, examples, halt)
+    }
+
     fn fingerprint(&self) -> String {
         self.engine.fingerprint()
     }

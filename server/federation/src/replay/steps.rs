@@ -12,7 +12,7 @@ use super::dispute::Dispute;
 use crate::Result;
 
 /// Calls whose results an engine makes.
-const MADE: [&str; 3] = ["train", "train-controlled", "generate"];
+const MADE: [&str; 4] = ["train", "train-controlled", "generate", "log-likelihood"];
 /// Calls whose results follow from adapters that an engine made.
 const DERIVED: [&str; 9] = [
     "scale",
@@ -26,7 +26,7 @@ const DERIVED: [&str; 9] = [
     "site-leave",
 ];
 /// Calls that show the guest an engine's result. Its later calls may depend on it.
-const SHOWN: [&str; 3] = ["generate", "dot", "read-raw"];
+const SHOWN: [&str; 4] = ["generate", "log-likelihood", "dot", "read-raw"];
 
 /// Returns the first step in which two transcripts differ. The caller knows that they do.
 pub(super) fn first_step(logged: &Transcript, again: &Transcript) -> Result<Dispute> {

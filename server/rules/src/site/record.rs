@@ -29,6 +29,8 @@ const CLASSES: [&str; 6] = [
 ];
 /// Entries of what a module writes for people.
 const LINES: [&str; 3] = ["log", "stdout", "stderr"];
+/// Call that says how likely a model finds the module's texts.
+const SCORES: &str = "log-likelihood";
 /// Arguments and parameters that are numbers of the module's choice.
 const NUMBERS: [&str; 8] = [
     "factor",
@@ -105,8 +107,13 @@ pub fn audit_record(
         if lines && !recording.log_lines && !(empty(&entry.args) && told(entry, &empty)) {
             return left("it says more of a log line than that there was one");
         }
-        if !recording.prompts && entry.call == "generate" && entry.args.get("digest").is_some() {
+        let reads = ["generate", SCORES].contains(&entry.call.as_str());
+        if !recording.prompts && reads && entry.args.get("digest").is_some() {
             return left("it has a digest of the module's prompts");
+        }
+        let scores = entry.call == SCORES && entry.result.get("digest").is_some();
+        if !recording.prompts && scores {
+            return left("it has a digest of the scores of the module's texts");
         }
         if let Some(digits) = recording.digits
             && let Some(key) = fine(entry, digits)

@@ -199,6 +199,14 @@ impl wit::Host for HostState {
         self.call("generate", |host| host.written(prompts, options))
     }
 
+    fn log_likelihood(
+        &mut self,
+        items: Vec<wit::Example>,
+        model: wit::Model,
+    ) -> Result<Vec<f64>, CallError> {
+        self.call("log-likelihood", |host| host.scored(items, model))
+    }
+
     fn global(&mut self) -> wasmtime::Result<Resource<AdapterHandle>> {
         or_stop(self.call("global", |host| {
             let node = host.global_node()?;

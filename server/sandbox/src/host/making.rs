@@ -1,5 +1,5 @@
-//! Calls that make objects of data and models: literal examples, generation, training, and the
-//! submission.
+//! Calls that make objects of data and models, or ask a model: literal examples, generation, scores,
+//! training, and the submission.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::refusal::{CallError, invalid, not_finite};
 use crate::run::{Submission, examples_bytes, examples_digest};
 use fedseal_client_sdk::recording::rounded_down;
 
-/// Longest prompt of a `generate` call, bytes. No template of a policy comes near it, and no
+/// Longest prompt of a `generate` call and longest pair of a `log-likelihood` call, bytes. No template of a policy comes near it, and no
 /// model here reads as much.
 const MAX_PROMPT_BYTES: usize = 16 << 10;
 /// Longest example of a `train` call, bytes: encoding it takes seconds, in which nobody can stop it,
@@ -187,6 +187,58 @@ impl HostState {
         Ok((texts, written))
     }
 
+    pub(super) fn scored(
+        &mut self,
+        items: Vec<wit::Example>,
+        model: wit::Model,
+    ) -> Result<(Vec<f64>, Value), CallError> {
+        let given: Vec<Example> = items
+            .into_iter()
+            .map(|pair| Example::new(pair.prompt, pair.response))
+            .collect();
+        let bytes: u64 = given.iter().map(example_bytes).sum();
+        // Once for their digest, once for their tokens.
+        self.budget.work(bytes.saturating_mul(2))?;
+        let global = matches!(model, wit::Model::Global);
+        let recorded = self.input.recording.prompts;
+        self.args.set("examples", given.len());
+        if recorded {
+            let digest = examples_digest(&given).to_string();
+            self.args.set("digest", digest);
+        }
+        self.args
+            .set("model", if global { "global" } else { "base" });
+        if given.iter().any(|pair| pair.response.is_empty()) {
+            return Err(invalid("a response is empty"));
+        }
+        let text = |pair: &Example| pair.prompt.len() + pair.response.len();
+        if let Some(long) = given.iter().map(text).find(|len| *len > MAX_PROMPT_BYTES) {
+            return Err(invalid(format_args!(
+                "a pair has {long} bytes, at most {MAX_PROMPT_BYTES}"
+            )));
+        }
+        // Nothing is written; reading costs the engine too.
+        self.budget.may_generate(0, bytes)?;
+        let wanted = given.len();
+        self.budget
+            .result(wanted as u64 * size_of::<f64>() as u64)?;
+        let adapter = global.then(|| self.input.global.clone());
+        let values = self.service.log_likelihood(adapter, given)?;
+        if values.len() != wanted {
+            let detail = format_args!("{} scores for {wanted} pairs", values.len());
+            return Err(Stop::new(Reason::Engine, detail).into());
+        }
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(not_finite("a log-likelihood"));
+        }
+        // The numbers tell of texts that the guest chose: who withholds their digest withholds this one.
+        let written = match recorded {
+            true => json!({"scores": wanted, "digest": numbers_digest(&values).to_string()}),
+            false => json!({"scores": wanted}),
+        };
+        Ok((values, written))
+    }
+
     pub(super) fn trained(
         &mut self,
         start: &Resource<AdapterHandle>,
@@ -315,6 +367,15 @@ impl HostState {
         self.submitted = Some((submission, source.node));
         Ok(((), json!({"digest": digest.to_string()})))
     }
+}
+
+/// The digest of a list of numbers: eight bytes each, little-endian.
+fn numbers_digest(values: &[f64]) -> Digest {
+    let bytes: Vec<u8> = values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
+    Digest::of(&bytes)
 }
 
 /// The digest of a list of texts: canonical JSON, an array of strings.

@@ -41,6 +41,14 @@ pub(crate) enum Question {
         deadline: Option<Instant>,
         reply: SyncSender<Result<(Vec<String>, u64), CallError>>,
     },
+    /// See [`Engine::log_likelihood`].
+    Score {
+        adapter: Option<Arc<Adapter>>,
+        examples: Vec<Example>,
+        /// When to give up.
+        deadline: Option<Instant>,
+        reply: SyncSender<Result<Vec<f64>, CallError>>,
+    },
 }
 
 /// The guest's side.
@@ -95,6 +103,23 @@ impl Service {
         )
     }
 
+    pub(super) fn log_likelihood(
+        &self,
+        adapter: Option<Arc<Adapter>>,
+        examples: Vec<Example>,
+    ) -> Result<Vec<f64>, CallError> {
+        let (reply, answer) = sync_channel(1);
+        self.ask(
+            Question::Score {
+                adapter,
+                examples,
+                deadline: self.deadline,
+                reply,
+            },
+            &answer,
+        )
+    }
+
     fn ask<T>(
         &self,
         question: Question,
@@ -141,6 +166,18 @@ pub(crate) fn serve(questions: &Receiver<Question>, engine: &dyn Engine) {
                 let halt = || passed(deadline);
                 let result = guarded("generating", || {
                     engine.generate(adapter.as_deref(), &prompts, &options, &halt)
+                });
+                let _ = reply.send(result);
+            }
+            Question::Score {
+                adapter,
+                examples,
+                deadline,
+                reply,
+            } => {
+                let halt = || passed(deadline);
+                let result = guarded("scoring", || {
+                    engine.log_likelihood(adapter.as_deref(), &examples, &halt)
                 });
                 let _ = reply.send(result);
             }

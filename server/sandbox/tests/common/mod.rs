@@ -95,6 +95,17 @@ impl Engine for Double {
         Ok((texts, tokens))
     }
 
+    /// A response loses a nat with each byte.
+    fn log_likelihood(
+        &self,
+        _adapter: Option<&Adapter>,
+        examples: &[Example],
+        _halt: Halt<'_>,
+    ) -> Result<Vec<f64>, EngineError> {
+        let lost = |pair: &Example| -(pair.response.len() as f64);
+        Ok(examples.iter().map(lost).collect())
+    }
+
     fn fingerprint(&self) -> String {
         "double".into()
     }
