@@ -3,6 +3,7 @@
 //! `cargo xtask bench sandbox`: guests, whole client runs and the log ([`sandbox`]).
 //! `cargo xtask bench build`: what building takes ([`building`]).
 //! `cargo xtask bench aggregation`: rules beside other packages and memory's bandwidth ([`aggregation`]).
+//! `cargo xtask bench gpu`: a device beside the CPU ([`gpu`]).
 //! `cargo xtask bench web`: the report pages ([`web`]).
 //! `cargo xtask bench federation`: nodes and a coordinator that are killed, and how many they may be
 //! ([`federation`]).
@@ -15,6 +16,7 @@ mod aggregation;
 mod building;
 mod demos;
 mod federation;
+mod gpu;
 mod parquet;
 mod places;
 mod plan;
@@ -53,10 +55,13 @@ pub(crate) fn bench(arguments: &[String]) -> Outcome {
         Some(("sandbox", rest)) => return sandbox::bench(rest),
         Some(("build", rest)) => return building::bench(rest),
         Some(("aggregation", rest)) => return aggregation::bench(rest),
+        Some(("gpu", rest)) => return gpu::bench(rest),
         Some(("web", rest)) => return web::bench(rest),
         Some(("federation", rest)) => return federation::bench(rest),
         _ => {
-            return fail("bench what? known: aggregation, tuning, sandbox, build, web, federation");
+            return fail(
+                "bench what? known: aggregation, tuning, gpu, sandbox, build, web, federation",
+            );
         }
     };
     let mut options = Options {

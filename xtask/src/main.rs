@@ -101,6 +101,9 @@ cargo xtask COMMAND
   bench aggregation [--rounds N] [ten|hundred|stream]
                     aggregation rules beside Flower, ByzFL, numpy, torch and memory's bandwidth;
                     fewer than 5 rounds change no figure
+  bench gpu [--device wgpu|vulkan|cuda] [--rounds N] [train|generate|rules]
+                    LoRA steps, generation and aggregation rules on a card, beside the CPU; without a
+                    card its small form on software Vulkan, whose figures are called software
   bench build [--against REV] [audit|incremental|places|cold|pair|demo]
                     what a newcomer, an auditor and a contributor wait for, and how many places an
                     extension touches; cold and pair build a revision beside this one

@@ -86,6 +86,11 @@ const MARKS: &[(&str, Mark)] = &[
     ("krum.copy_share", AtLeast(0.6)),
     ("krum.peer_ratio", AtLeast(10.0)),
     ("stream.peak_mb", AtMost(1024.0)),
+    // A device's aggregates beside the CPU's: the bound of `[aggregation] device`, in 1e-6 of the largest value.
+    ("wgpu.rules.rel_diff", AtMost(1.0)),
+    ("vulkan.rules.rel_diff", AtMost(1.0)),
+    ("cuda.rules.rel_diff", AtMost(1.0)),
+    ("software.rules.rel_diff", AtMost(1.0)),
     // Files that somebody edits for an extension of this kind.
     ("places.rule", AtMost(2.0)),
     ("places.check", AtMost(2.0)),

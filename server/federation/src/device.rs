@@ -8,11 +8,11 @@ use fedseal_tuning::kernels::columns::Ranked;
 use fedseal_tuning::{Device, DeviceKind, TuningError};
 
 /// A device that aggregates.
-pub(crate) struct OnDevice(pub(crate) Device);
+pub struct OnDevice(pub Device);
 
 impl OnDevice {
     /// Name of its kind, as records have it.
-    pub(crate) fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         DeviceKind::of(&self.0).name()
     }
 

@@ -11,7 +11,7 @@
 //! - [`lab`]: the model behind a trait. [`pretraining`]: the embedded model.
 //! - [`own`]: own files of an experiment, read. [`options`]: where a run's things are.
 //! - [`guard`]: site rules around a module's executor. [`defence`]: repair after the last round.
-//!   `device`: aggregation on the run's device.
+//!   [`device`]: aggregation on the run's device.
 //! - [`runner`]: executes an experiment, resumable at any point. [`mod@replay`]: executes an update
 //!   again, [`mod@remeasure`] measures a run again. [`planning`]: how long it takes. [`attribution`]: who took
 //!   safety away, [`undoing`]: a run without some clients. [`work`]: jobs that other processes do, [`worker`]:
@@ -25,7 +25,7 @@ pub mod attribution;
 mod control;
 pub mod coordinator;
 pub mod defence;
-mod device;
+pub mod device;
 pub mod execute;
 pub mod guard;
 pub mod lab;

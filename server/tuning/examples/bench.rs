@@ -1,9 +1,10 @@
 //! This room's side of `cargo xtask bench tuning`: a process that holds a model and executes
 //! commands from standard input, one per line, so that peers can be measured in turn with it.
 //!
-//!     cargo run -p fedseal-tuning --example bench -- MODEL [exact|fast]
+//!     cargo run -p fedseal-tuning --example bench -- MODEL [exact|fast] [DEVICE]
 //!
-//! MODEL is a folder, a GGUF file, or `d256` (4 layers of width 256, made here). Commands:
+//! MODEL is a folder, a GGUF file, or `d256` (4 layers of width 256, made here); DEVICE the CPU where it is left
+//! out. Commands:
 //!
 //! - `threads N`
 //! - `export FILE`: writes the token ids that every engine trains on and answers, as JSON
@@ -154,8 +155,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(name) => Numerics::from_name(&name).ok_or("numeric mode: exact or fast")?,
         None => Numerics::Exact,
     };
+    let spec = std::env::args().nth(3);
     let options = ModelOptions {
         numerics,
+        device: device(spec.as_deref().unwrap_or("cpu"))?,
         ..ModelOptions::default()
     };
     let clock = Instant::now();

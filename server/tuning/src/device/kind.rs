@@ -36,6 +36,18 @@ impl DeviceKind {
         }
     }
 
+    /// Whether a device emulates a card on the processor, as Mesa's software Vulkan does.
+    pub fn in_software(device: &Device) -> bool {
+        let device = device.clone().without_autodiff();
+        match device.as_dispatch() {
+            #[cfg(feature = "wgpu")]
+            burn::backend::DispatchDevice::Cube(burn::backend::CubeDevice::Wgpu(device)) => {
+                device.kind == burn::backend::WgpuDeviceKind::Cpu
+            }
+            _ => false,
+        }
+    }
+
     /// Name on the command line and in experiments.
     pub fn name(self) -> &'static str {
         match self {
