@@ -58,12 +58,13 @@ cargo xtask COMMAND
                     fetch the real model and prompts, then run experiments/smollm2.toml
   sweep demo|smollm2 [SHARE...]
                     the same experiment under several shares of refusals in benign data
-  table [PART...] [--seeds N] [--minutes N] [--kept]
+  table [PART...] [--seeds N] [--minutes N] [--plan|--kept]
                     the rows of the paper, its neighbours and later attacks, behaviour checks beside
                     attacks that adapt to them, repairs beside their controls, over seeds of the
-                    embedded model; PART smollm2: the real one, hours. What was run before is kept,
-                    the same command goes on after --minutes or a stop, and --kept builds and runs
-                    nothing more
+                    embedded model; PART smollm2: the real one, hours. It begins with its plan, which
+                    is all with --plan: which runs are there, where stopped ones go on, which arms
+                    share work, how long the rest takes. What was run before is kept, the same command
+                    goes on after --minutes or a stop, and --kept builds and runs nothing more
   table judge       precision and recall of the judge of four classes on sets that it never saw
   table attribution RUN
                     how many attackers of a labelled run `fedseal attribute` finds

@@ -9,6 +9,7 @@ mod behaviour;
 mod lifespan;
 mod measured;
 mod measures;
+mod plan;
 mod repair;
 mod rows;
 mod runs;
@@ -140,6 +141,7 @@ struct Options {
     parts: Vec<&'static str>,
     seeds: usize,
     kept: bool,
+    plan: bool,
     minutes: Option<u64>,
 }
 
@@ -149,6 +151,7 @@ impl Options {
             parts: Vec::new(),
             seeds: usize::MAX,
             kept: false,
+            plan: false,
             minutes: None,
         };
         let mut words = arguments.iter();
@@ -163,6 +166,7 @@ impl Options {
                 "--seeds" => options.seeds = usize::try_from(number()?)?,
                 "--minutes" => options.minutes = Some(number()?),
                 "--kept" => options.kept = true,
+                "--plan" => options.plan = true,
                 name => match PARTS.iter().find(|part| part.name == name) {
                     Some(part) => options.parts.push(part.name),
                     None => {
@@ -187,9 +191,9 @@ impl Options {
     }
 }
 
-/// `cargo xtask table [PART...] [--seeds N] [--minutes N] [--kept]`: the first N seeds of each experiment; left out:
-/// all of them. After so many minutes it stops, and the same command goes on. With `--kept` nothing is built or
-/// run: figures of the seeds that are there.
+/// `cargo xtask table [PART...] [--seeds N] [--minutes N] [--plan|--kept]`: the first N seeds of each experiment; left
+/// out: all of them. It begins with its plan ([`plan`]), which is all with `--plan`. After so many minutes it stops,
+/// and the same command goes on. With `--kept` nothing is built or run: figures of the seeds that are there.
 pub(crate) fn table(arguments: &[String]) -> Outcome {
     match arguments {
         [part] if part == "judge" => return measures::judge(),
@@ -198,6 +202,10 @@ pub(crate) fn table(arguments: &[String]) -> Outcome {
     }
     let options = Options::of(arguments)?;
     let parts: Vec<&Part> = PARTS.iter().filter(|part| options.wants(part)).collect();
+    if options.plan {
+        build::workspace()?;
+        return plan::show(&parts, options.seeds, options.minutes);
+    }
     if !options.kept {
         build::everything()?;
         if parts.iter().any(|part| part.smollm2) {
@@ -205,6 +213,7 @@ pub(crate) fn table(arguments: &[String]) -> Outcome {
             run(fedseal().args(["fetch", "smollm2"]))?;
             run(fedseal().args(["fetch", "prompts"]))?;
         }
+        plan::show(&parts, options.seeds, options.minutes)?;
     }
     let minutes = options.minutes.map(|minutes| minutes.saturating_mul(60));
     let until = minutes.and_then(|s| Instant::now().checked_add(Duration::from_secs(s)));
@@ -293,6 +302,7 @@ mod tests {
         let options = of("paper attacks --seeds 2 --minutes 5").unwrap();
         assert_eq!(options.parts, ["paper", "attacks"]);
         assert_eq!((options.seeds, options.minutes), (2, Some(5)));
+        assert!(!options.plan && of("paper --plan").unwrap().plan);
         let real = PARTS.iter().find(|part| part.name == "smollm2").unwrap();
         assert!(!options.wants(real) && options.wants(&PARTS[0]));
         // The real model takes hours: by its name alone.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::admission::Admission;
-use crate::arms::{Arm, Kind};
+use crate::arms::{Arm, Kind, When};
 use crate::attack::{self, BENIGN};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
@@ -21,6 +21,8 @@ pub struct Work {
     pub federated: usize,
     /// Rounds.
     pub rounds: u32,
+    /// Arms with rounds, by what they share.
+    pub sharing: Sharing,
     /// Updates of the first round, each once.
     pub first_round: usize,
     /// Updates that the arms' first rounds would take if they shared none.
@@ -43,6 +45,47 @@ pub struct Work {
     pub repairs: Vec<String>,
 }
 
+/// Arms by what they share of their first round. An arm that tunes its own adapter before it shares nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Sharing {
+    /// Groups of arms that make the same updates, at least two in each.
+    pub alike: Vec<Vec<String>>,
+    /// Arms that share some of theirs with others.
+    pub partly: Vec<String>,
+    /// Arms that share none.
+    pub alone: Vec<String>,
+}
+
+/// An update of the first round: client, kind there, and the arm whose own adapter it begins with, if any.
+type Place<'a> = (usize, &'a str, &'a str);
+
+impl Sharing {
+    fn of(firsts: &[(&str, Vec<Place<'_>>)]) -> Self {
+        let mut found = Sharing::default();
+        for (arm, first) in firsts {
+            let same: Vec<&str> = firsts
+                .iter()
+                .filter(|(_, other)| other == first)
+                .map(|(name, _)| *name)
+                .collect();
+            let some = firsts.iter().any(|(name, other)| {
+                name != arm && other.iter().any(|place| first.contains(place))
+            });
+            match (same.as_slice(), some) {
+                // The first of a group brings the others along.
+                ([one, _, ..], _) if one == arm => {
+                    let names = same.iter().map(|name| (*name).to_owned());
+                    found.alike.push(names.collect());
+                }
+                ([_, _, ..], _) => {}
+                (_, true) => found.partly.push((*arm).to_owned()),
+                (_, false) => found.alone.push((*arm).to_owned()),
+            }
+        }
+        found
+    }
+}
+
 /// Openings of refusals that a probe scores of each request, and as many of compliance.
 pub const OPENINGS: usize = 3;
 
@@ -58,14 +101,21 @@ impl Experiment {
             .iter()
             .filter(|arm| arm.kind == Kind::Federated)
             .collect();
-        let mut shared: BTreeSet<(usize, &str)> = BTreeSet::new();
+        let mut shared: BTreeSet<Place<'_>> = BTreeSet::new();
         let (mut alone, mut probes) = (0, 0);
-        let mut later = Vec::new();
+        let (mut later, mut firsts) = (Vec::new(), Vec::new());
         let rounds = federation.rounds as usize;
         for arm in &federated {
-            let first = self.drawn(arm, seed, 0);
+            let own = matches!(
+                arm.tunes.as_ref().map(|tunes| tunes.when),
+                Some(When::First)
+            );
+            let start = if own { arm.id.as_str() } else { "" };
+            let first = self.drawn(arm, seed, 0).into_iter();
+            let first: Vec<Place<'_>> = first.map(|(client, kind)| (client, kind, start)).collect();
             alone += first.len();
-            shared.extend(first);
+            shared.extend(first.iter().copied());
+            firsts.push((arm.id.as_str(), first));
             let rest = (1..federation.rounds).flat_map(|round| self.drawn(arm, seed, round));
             later.extend(rest.map(|(_, kind)| kind));
             let checks = Admission::new(&self.checks(arm)).map_err(|bad| Error::Experiment {
@@ -85,7 +135,7 @@ impl Experiment {
             + evaluation.tasks
             + evaluation.lookalikes;
         let updates = shared.len() + later.len();
-        let kinds = shared.iter().map(|(_, kind)| *kind).chain(later);
+        let kinds = shared.iter().map(|(_, kind, _)| *kind).chain(later);
         let (mut trainings, mut written) = (0, 0);
         for attack in kinds.map(attack::kind) {
             trainings += attack.map_or(1, |attack| usize::from(attack.trains));
@@ -100,6 +150,7 @@ impl Experiment {
             arms: arms.len(),
             federated: federated.len(),
             rounds: federation.rounds,
+            sharing: Sharing::of(&firsts),
             first_round: shared.len(),
             first_round_alone: alone,
             updates,
@@ -153,6 +204,14 @@ mod tests {
         assert_eq!((work.arms, work.federated, work.rounds), (7, 5, 5));
         // Four honest updates and two of attackers: every arm takes its own among these.
         assert_eq!((work.first_round, work.first_round_alone), (6, 20));
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let sharing = Sharing {
+            alike: vec![names(&["fedavg", "krum", "behaviour"])],
+            // The honest ones of both, and the attacker that `few` has as well.
+            partly: names(&["clean", "few"]),
+            alone: vec![],
+        };
+        assert_eq!(work.sharing, sharing);
         assert_eq!((work.updates, work.steps), (6 + 4 * 20, 3 * 86));
         assert_eq!((work.probes, work.scored), (5 * 5, 14));
         assert_eq!(work.texts, 0);
@@ -160,6 +219,16 @@ mod tests {
         assert_eq!(work.answers_between, 2 * 5 * 10);
         assert_eq!(work.answers_end, 7 * (2 * 20 + 10 + 5));
         assert_eq!(work.repairs, ["defended"]);
+    }
+
+    #[test]
+    fn who_begins_with_an_adapter_of_its_own_shares_nothing() {
+        let text = "arms = [\"fedavg\", \"median\", \"ia3\"]\n[federation]\nclients = 4\nsampled = 2\nmalicious = 0\n\
+            [arm.ia3]\ndefence = \"ia3\"\nwhen = \"first\"\n";
+        let work = Experiment::parse(text, "x.toml").unwrap().work(1).unwrap();
+        assert_eq!((work.first_round, work.first_round_alone), (4, 6));
+        assert_eq!(work.sharing.alike, [["fedavg", "median"]]);
+        assert_eq!(work.sharing.alone, ["ia3"]);
     }
 
     #[test]

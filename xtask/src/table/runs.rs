@@ -45,10 +45,23 @@ pub(super) struct Runs {
 }
 
 /// One run.
-struct One {
-    name: String,
+pub(super) struct One {
+    pub(super) name: String,
     /// Text of its experiment.
-    text: String,
+    pub(super) text: String,
+}
+
+/// State of a run before a call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Standing {
+    /// It is there, and took so many seconds.
+    There(f64),
+    /// It was stopped and goes on: steps done, of so many.
+    Stopped(u64, u64),
+    /// Another one is there, with other settings: it is kept beside, and this one is made.
+    Other,
+    /// Nothing is there.
+    Open,
 }
 
 impl One {
@@ -66,26 +79,50 @@ impl One {
         before.is_ok_and(|before| settings(&before) == settings(&self.text))
     }
 
-    fn finished(&self) -> bool {
+    fn report(&self) -> Option<Value> {
         let report = fs::read(self.dir().join("report.json")).ok();
-        let report = report.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-        report.is_some_and(|report| report["state"] == "finished")
+        report.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
+    }
+
+    fn finished(&self) -> bool {
+        self.report()
+            .is_some_and(|report| report["state"] == "finished")
+    }
+
+    /// State of the run, as [`Runs::made`] acts upon it.
+    pub(super) fn standing(&self) -> Standing {
+        let dir = self.dir();
+        if !self.same() {
+            return match dir.exists() {
+                true => Standing::Other,
+                false => Standing::Open,
+            };
+        }
+        let report = self.report().unwrap_or_default();
+        if report["state"] == "finished" {
+            return Standing::There(report["seconds"].as_f64().unwrap_or(0.0));
+        }
+        let steps = |key: &str| report["progress"][key].as_u64().unwrap_or(0);
+        match dir.join("run.json").exists() {
+            true => Standing::Stopped(steps("done"), steps("total")),
+            false => Standing::Open,
+        }
     }
 }
 
-fn folder() -> PathBuf {
+pub(super) fn folder() -> PathBuf {
     root().join("target/table")
 }
 
 /// Runs of a variant.
-struct Planned {
+pub(super) struct Planned {
     label: &'static str,
     /// Runs of each seed, a piece each.
-    seeds: Vec<Vec<One>>,
+    pub(super) seeds: Vec<Vec<One>>,
 }
 
 /// Runs of a part.
-fn planned(part: &Part, seeds: usize) -> Outcome<Vec<Planned>> {
+pub(super) fn planned(part: &Part, seeds: usize) -> Outcome<Vec<Planned>> {
     let path = root().join(format!("experiments/{}.toml", part.experiment));
     let text = fs::read_to_string(path)?;
     let own = self::seeds(&text)?;

@@ -3,7 +3,7 @@
 use fedseal_federation::options::{Options, load_data, open_model};
 use fedseal_federation::planning::{self, Pace};
 use fedseal_rules::experiment::Experiment;
-use fedseal_rules::work::Work;
+use fedseal_rules::work::{Sharing, Work};
 use serde_json::json;
 
 use crate::failure::Outcome;
@@ -65,6 +65,7 @@ fn text(seed: u64, work: &Work) -> String {
         arms,
         federated,
         rounds,
+        sharing,
         first_round,
         first_round_alone,
         updates,
@@ -82,8 +83,11 @@ fn text(seed: u64, work: &Work) -> String {
             "  updates   at most {updates} of {steps} steps in all; the first round makes {first_round} for \
              {first_round_alone} places, later rounds share what they find equal"
         ),
-        format!("  answers   at most {answers_between} between rounds, {answers_end} at the end"),
     ];
+    lines.extend(shared(sharing));
+    lines.push(format!(
+        "  answers   at most {answers_between} between rounds, {answers_end} at the end"
+    ));
     if *texts > 0 {
         lines.push(format!(
             "  texts     about {texts} that modules have a model write"
@@ -98,6 +102,25 @@ fn text(seed: u64, work: &Work) -> String {
         lines.push(format!("  repairs   {}", repairs.join(", ")));
     }
     lines.join("\n")
+}
+
+/// Lines of the arms by what they share of their first round.
+fn shared(sharing: &Sharing) -> Vec<String> {
+    let Sharing {
+        alike,
+        partly,
+        alone,
+    } = sharing;
+    let alike = alike.iter().map(|arms| ("all of it", arms));
+    let others = [("some of it", partly), ("none of it", alone)];
+    let rows = alike.chain(others.into_iter().filter(|(_, arms)| !arms.is_empty()));
+    rows.map(|(share, arms)| {
+        format!(
+            "  shared    {share}, in the first round: {}",
+            arms.join(", ")
+        )
+    })
+    .collect()
 }
 
 fn estimate(pace: &Pace, seconds: f64, seeds: usize) -> String {
@@ -131,6 +154,19 @@ mod tests {
         assert!(
             shown.contains("repairs   defended") && !shown.contains("canaries"),
             "{shown}"
+        );
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let told = shared(&Sharing {
+            alike: vec![names(&["fedavg", "krum"])],
+            partly: names(&["clean"]),
+            alone: vec![],
+        });
+        assert_eq!(
+            told,
+            [
+                "  shared    all of it, in the first round: fedavg, krum",
+                "  shared    some of it, in the first round: clean"
+            ]
         );
         let pace = Pace {
             step: 0.5,
