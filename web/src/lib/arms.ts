@@ -39,7 +39,7 @@ const KINDS: Record<string, string> = {
 /** What a kind of client does, in two or three words. */
 export const kindText = (kind: string): string => KINDS[kind] ?? kind;
 /** Kinds whose modules mean no harm (`server/rules/src/attack.rs`). */
-const HONEST = new Set(['benign', 'fedprox', 'scaffold', 'lisa', 'text-to-instructions', 'u2s-bm25', 'u2s-ngrams', 'u2s-random', 'u2s-zero-shot']);
+const HONEST = new Set(['benign', 'fedprox', 'scaffold', 'lisa', 'text-to-instructions', 'u2s-bm25', 'u2s-perplexity', 'u2s-ngrams', 'u2s-random', 'u2s-zero-shot']);
 export const isAttacker = (kind: string): boolean => !HONEST.has(kind);
 
 /** What became of an update. */

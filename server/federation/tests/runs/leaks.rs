@@ -29,6 +29,7 @@ fn guest(what: &str) -> String {
   (import "fedseal:policy/host@0.1.0" "train" (func $train (param i32 i32 i32 i32 f64 f64 i32)))
   (import "fedseal:policy/host@0.1.0" "scale" (func $scale (param i32 f64 i32)))
   (import "fedseal:policy/host@0.1.0" "log" (func $log (param i32 i32)))
+  (import "fedseal:policy/host@0.1.0" "log-likelihood" (func $score (param i32 i32 i32 i32)))
   (import "fedseal:policy/host@0.1.0" "submit" (func $submit (param i32 i32 i32)))
   (memory (export "memory") 4)
   (global $next (mut i32) (i32.const 65536))
@@ -72,6 +73,13 @@ const DATA: &str = "(i32.store (i32.const 256) (local.get $at))
     (call $examples (i32.const 256) (i32.const 1) (i32.const 64))
     (call $train (call $global) (i32.load (i32.const 68)) (i32.const 1) (i32.const 1) (f64.const 0.001) (f64.const 0) (i32.const 64))
     (local.set $adapter (i32.load (i32.const 68)))";
+
+/// The prompt as a pair that a model is asked about.
+const SCORES: &str = "(i32.store (i32.const 256) (local.get $at))
+    (i32.store (i32.const 260) (local.get $length))
+    (i32.store (i32.const 264) (local.get $at))
+    (i32.store (i32.const 268) (local.get $length))
+    (call $score (i32.const 256) (i32.const 1) (i32.const 0) (i32.const 64))";
 
 /// Everything that left of a run's first update, and the prompt that was told.
 struct Left {
@@ -187,6 +195,24 @@ fn log_lines() {
     let problem = audit_record(&rules("").allow[0], &told.attested, &told.transcript);
     assert!(problem.unwrap_err().contains("(log)"));
     audit_record(&rules("").allow[0], &kept.attested, &kept.transcript).unwrap();
+}
+
+#[test]
+fn scores() {
+    let digests = |left: &Left| {
+        let mut entries = left.transcript.entries().unwrap().into_iter();
+        let entry = entries.find(|entry| entry.call == "log-likelihood");
+        let entry = entry.unwrap();
+        [entry.args, entry.result].map(|said| said.get("digest").is_some())
+    };
+    let told = run(SCORES, "literal_data = true");
+    assert_eq!((told.reason(), digests(&told)), ("", [true, true]));
+    let kept = run(SCORES, "");
+    assert_eq!((kept.reason(), digests(&kept)), ("", [false, false]));
+    let strict = &rules("").allow[0];
+    audit_record(strict, &kept.attested, &kept.transcript).unwrap();
+    let problem = audit_record(strict, &told.attested, &told.transcript).unwrap_err();
+    assert!(problem.contains("(log-likelihood)"), "{problem}");
 }
 
 #[test]

@@ -199,6 +199,17 @@ impl Engine for Double {
         Ok((prompts.iter().map(|p| self.say(adapter, p)).collect(), 1))
     }
 
+    /// A response loses a nat with each byte.
+    fn log_likelihood(
+        &self,
+        _adapter: Option<&Adapter>,
+        examples: &[Example],
+        _halt: Halt<'_>,
+    ) -> std::result::Result<Vec<f64>, EngineError> {
+        let lost = |pair: &Example| -(pair.response.len() as f64);
+        Ok(examples.iter().map(lost).collect())
+    }
+
     fn fingerprint(&self) -> String {
         format!("double {}", self.salt)
     }
