@@ -89,7 +89,7 @@ struct Form {
 }
 
 impl Form {
-    /// On a card.
+    /// Form on a card.
     fn whole(device: &'static str) -> Self {
         Form {
             name: device,
@@ -101,7 +101,7 @@ impl Form {
         }
     }
 
-    /// On software, which takes minutes for what a card does in a blink.
+    /// Form on software, which takes minutes for what a card does in a blink.
     fn small() -> Self {
         Form {
             name: "software",

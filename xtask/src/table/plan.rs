@@ -71,7 +71,7 @@ fn told(standing: Standing) -> String {
     }
 }
 
-/// What `fedseal run --plan` says of a run.
+/// Answer of `fedseal run --plan` about a run.
 fn asked(one: &One) -> Outcome<Value> {
     fs::create_dir_all(folder())?;
     // The run's own file says what the run that is there was made with.
@@ -128,7 +128,7 @@ struct Rest {
 }
 
 impl Rest {
-    /// Of runs of one experiment. `bound`: seconds of a whole one by steps and answers, at most.
+    /// Rest of runs of one experiment. `bound`: seconds of a whole one by steps and answers, at most.
     fn of(standings: &[Standing], bound: Option<f64>) -> Self {
         let there = standings.iter().filter_map(|standing| match standing {
             Standing::There(seconds) => Some(*seconds),
@@ -163,7 +163,7 @@ impl Rest {
         self.at_most |= more.at_most;
     }
 
-    /// "3 runs, about 12 min 5 s at most, of 1 of them nothing is known".
+    /// "3 runs, about 12 min 5 s at most; of 1 nobody knows how long".
     fn text(&self) -> String {
         let mut text = match self.runs {
             0 => return "nothing is left".to_owned(),

@@ -21,8 +21,8 @@ use crate::refusal::{CallError, invalid, not_finite};
 use crate::run::{Submission, examples_bytes, examples_digest};
 use fedseal_client_sdk::recording::rounded_down;
 
-/// Longest prompt of a `generate` call and longest pair of a `log-likelihood` call, bytes. No template of a policy comes near it, and no
-/// model here reads as much.
+/// Longest prompt of a `generate` call and longest pair of a `log-likelihood` call, bytes. No template of a
+/// policy comes near it, and no model here reads as much.
 const MAX_PROMPT_BYTES: usize = 16 << 10;
 /// Longest example of a `train` call, bytes: encoding it takes seconds, in which nobody can stop it,
 /// and no model here reads as much.
