@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::admission::Admission;
+use crate::aggregation::Need;
 use crate::arms::{Arm, Kind, When};
 use crate::attack::{self, BENIGN};
 use crate::error::{Error, Result};
@@ -29,7 +30,9 @@ pub struct Work {
     pub first_round_alone: usize,
     /// Updates in all, at most.
     pub updates: usize,
-    /// Training steps of these; a module that trains several times counts as often.
+    /// Trainings of a round's steps by the server, for rules that ask for what it learns from them.
+    pub server: usize,
+    /// Training steps of updates and server; a module that trains several times counts as often.
     pub steps: usize,
     /// Texts that their modules have a model write, about.
     pub texts: usize,
@@ -102,7 +105,7 @@ impl Experiment {
             .filter(|arm| arm.kind == Kind::Federated)
             .collect();
         let mut shared: BTreeSet<Place<'_>> = BTreeSet::new();
-        let (mut alone, mut probes) = (0, 0);
+        let (mut alone, mut probes, mut server) = (0, 0, 0);
         let (mut later, mut firsts) = (Vec::new(), Vec::new());
         let rounds = federation.rounds as usize;
         for arm in &federated {
@@ -124,7 +127,14 @@ impl Experiment {
                 key: format!("admission.{}", arm.id),
                 problem: bad.problem.into(),
             })?;
-            if checks.needs_behaviour() {
+            let need = self.aggregation.rule(arm.rule)?.input();
+            server += match need {
+                Some(Need::OwnUpdate) => rounds,
+                // Honest clients and as many harmful ones, once.
+                Some(Need::Simulated) => 2 * self.aggregation.numbers(arm.rule)?.whole("simulated"),
+                Some(Need::Behaviour) | None => 0,
+            };
+            if checks.needs_behaviour() || need == Some(Need::Behaviour) {
                 probes += rounds * (federation.sampled + 1);
             }
         }
@@ -154,7 +164,8 @@ impl Experiment {
             first_round: shared.len(),
             first_round_alone: alone,
             updates,
-            steps: trainings * steps,
+            server,
+            steps: (trainings + server) * steps,
             texts: written * seen,
             probes,
             scored: self.canaries.per_round * (2 * OPENINGS + 1),
@@ -229,6 +240,19 @@ mod tests {
         assert_eq!((work.first_round, work.first_round_alone), (4, 6));
         assert_eq!(work.sharing.alike, [["fedavg", "median"]]);
         assert_eq!(work.sharing.alone, ["ia3"]);
+    }
+
+    #[test]
+    fn rules_with_an_input_of_the_server_s_own_count() {
+        let text = "arms = [\"fltrust\", \"spectral\", \"behaviour-weighted\"]\n[federation]\nclients = 2\n\
+            sampled = 2\nmalicious = 0\nrounds = 3\n[training]\nlocal_steps = 3\n\
+            [aggregation.spectral]\nsimulated = 4\n";
+        let work = Experiment::parse(text, "x.toml").unwrap().work(1).unwrap();
+        // An update of its own each round; four honest and four harmful clients, once.
+        assert_eq!(work.server, 3 + 8);
+        // The first round is shared, two later ones of each arm are not.
+        assert_eq!((work.updates, work.steps), (2 + 3 * 4, 3 * (14 + 11)));
+        assert_eq!(work.probes, 3 * 3);
     }
 
     #[test]

@@ -69,6 +69,7 @@ fn text(seed: u64, work: &Work) -> String {
         first_round,
         first_round_alone,
         updates,
+        server,
         steps,
         texts,
         probes,
@@ -88,6 +89,11 @@ fn text(seed: u64, work: &Work) -> String {
     lines.push(format!(
         "  answers   at most {answers_between} between rounds, {answers_end} at the end"
     ));
+    if *server > 0 {
+        lines.push(format!(
+            "  server    {server} trainings of its own, for rules that learn from them"
+        ));
+    }
     if *texts > 0 {
         lines.push(format!(
             "  texts     about {texts} that modules have a model write"
