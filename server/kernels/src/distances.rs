@@ -1,12 +1,11 @@
 //! Squared Euclidean distances between rows that lie apart.
 //!
 //! Bound: `n` rows have `n (n - 1) / 2` pairs, each of which takes a subtraction, a multiplication and an addition a
-//! column, while `4 n` bytes of the column are read: `3 (n - 1) / 8` operations a byte. Ten rows take 135 operations
-//! and 40 bytes, 3.4 a byte; a hundred take 37 a byte. A core that starts a subtraction and a fused multiply-add of 16
-//! lanes each cycle does 48 operations a cycle, so ten rows take it 2.8 cycles a column, and the 40 bytes as many only
-//! from a memory that brings 14 bytes a cycle. Whatever brings less is the bound for ten rows and, at 4 bytes a cycle,
-//! for up to 33; beyond, arithmetic is. [`exact`] has half the lanes and two additions beside each multiplication:
-//! 5.6 cycles a column of ten rows, if no lane were empty.
+//! column, while `4 n` bytes of the column are read: `3 (n - 1) / 8` operations a byte, 3.4 for ten rows and 37 for a
+//! hundred. A core that starts a subtraction and a fused multiply-add of 16 lanes a cycle needs 2.8 cycles for a
+//! column of ten rows. Memory that brings less than 14 bytes a cycle is the bound there; at 4 bytes a cycle it is for
+//! up to 33 rows, and arithmetic beyond. [`exact`] has half the lanes, and a subtraction and an addition in turn: 11
+//! cycles, if no lane were empty.
 
 use std::sync::Mutex;
 
@@ -63,8 +62,8 @@ pub fn products(rows: &[&[f32]]) -> Vec<Vec<f64>> {
     ordered::sums(rows, width(rows), Term::Product)
 }
 
-/// Scalar products of the rows' differences from their mean, `[n][n]`, each row's with itself on the diagonal; summed as
-/// [`exact`] ones are, and the mean over rows in order.
+/// Scalar products of the rows' differences from their mean, `[n][n]`, each row's with itself on the diagonal; summed
+/// as [`exact`] ones are, and the mean over rows in order.
 ///
 /// # Panics
 /// When rows differ in length.

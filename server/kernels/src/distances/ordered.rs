@@ -120,7 +120,7 @@ fn some(isa: Isa, rows: &[&[f32]], width: usize, term: Term, tiles: &[Tile]) -> 
     for start in (0..width).step_by(COLUMNS) {
         let len = COLUMNS.min(width - start);
         for (rows, turned) in eights.iter().zip(turned.chunks_exact_mut(COLUMNS)) {
-            turn(rows, start, &mut turned[..len]);
+            turn(isa, rows, start, &mut turned[..len]);
         }
         if term == Term::Centred {
             centre(rows.len(), len, &mut turned);
@@ -150,24 +150,41 @@ fn centre(rows: usize, len: usize, turned: &mut [Eight]) {
     }
 }
 
-multiversion! {
-    /// Turns a block of up to eight rows into columns.
-    fn turn(rows: &[&[f32]], start: usize, columns: &mut [Eight]) {
-        const NONE: &[f32] = &[0.0; COLUMNS];
-        let len = columns.len();
-        let mut parts = [&NONE[..len]; LANES];
-        for (part, row) in parts.iter_mut().zip(rows) {
-            *part = &row[start..][..len];
+/// Turns a block of up to eight rows into columns.
+fn turn(isa: Isa, rows: &[&[f32]], start: usize, columns: &mut [Eight]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // Not compiled for AVX-512, whose scattered stores take several times as long.
+        #[target_feature(enable = "avx2")]
+        fn avx2(rows: &[&[f32]], start: usize, columns: &mut [Eight]) {
+            turned(rows, start, columns);
         }
-        let [a, b, c, d, e, f, g, h] = parts;
-        let (a, b, c, d) = (&a[..len], &b[..len], &c[..len], &d[..len]);
-        let (e, f, g, h) = (&e[..len], &f[..len], &g[..len], &h[..len]);
-        // All of a column at once: it is written in one piece.
-        for (at, column) in columns.iter_mut().enumerate() {
-            column.0 = [
-                f64::from(a[at]), f64::from(b[at]), f64::from(c[at]), f64::from(d[at]),
-                f64::from(e[at]), f64::from(f[at]), f64::from(g[at]), f64::from(h[at]),
-            ];
+        match isa {
+            // SAFETY: `isa` names only what this processor has, and AVX-512 comes with AVX2.
+            Isa::Avx512 | Isa::Avx2 => return unsafe { avx2(rows, start, columns) },
+            Isa::Portable => {}
+        }
+    }
+    let _ = isa;
+    turned(rows, start, columns);
+}
+
+#[inline(always)]
+fn turned(rows: &[&[f32]], start: usize, columns: &mut [Eight]) {
+    const NONE: &[f32] = &[0.0; COLUMNS];
+    let len = columns.len();
+    let mut parts = [&NONE[..len]; LANES];
+    for (part, row) in parts.iter_mut().zip(rows) {
+        *part = &row[start..][..len];
+    }
+    let [a, b, c, d, e, f, g, h] = parts;
+    let (a, b, c, d) = (&a[..len], &b[..len], &c[..len], &d[..len]);
+    let (e, f, g, h) = (&e[..len], &f[..len], &g[..len], &h[..len]);
+    // All of a column at once: it is written in one piece.
+    for (at, column) in columns.iter_mut().enumerate() {
+        let values = [a[at], b[at], c[at], d[at], e[at], f[at], g[at], h[at]];
+        for (column, value) in column.0.iter_mut().zip(values) {
+            *column = f64::from(value);
         }
     }
 }

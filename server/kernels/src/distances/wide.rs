@@ -18,9 +18,9 @@ pub(super) const GROUP_16: usize = 4;
 /// Rows of a group in AVX2.
 pub(super) const GROUP_8: usize = 3;
 
-/// Columns between what is read of a row and what memory is asked for: a block, which arrives while the tiles of this
-/// one are worked on.
-const AHEAD: usize = BLOCK;
+/// Columns between what is read of a row and what memory is asked for: it arrives in the second cache while the tiles
+/// of some blocks are worked on. Left to itself the processor asks within a page, and not while nothing is read.
+const AHEAD: usize = 3 * BLOCK;
 
 /// Sums of lanes side by side. The first half is added in single precision, which `NEAR` counts.
 #[inline]
@@ -75,7 +75,7 @@ macro_rules! near {
                     let part = &rows[row].as_chunks::<$lanes>().0[at];
                     let ahead = part.as_ptr().wrapping_add(AHEAD);
                     // SAFETY: a hint, which may name any address; every x86_64 has the instruction.
-                    unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.cast()) };
+                    unsafe { _mm_prefetch::<_MM_HINT_T1>(ahead.cast()) };
                     // SAFETY: a vector is its lanes.
                     values[row] = unsafe { transmute::<[f32; $lanes], $vector>(*part) };
                     // SAFETY: as above.
