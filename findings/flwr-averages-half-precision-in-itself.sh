@@ -6,7 +6,7 @@
 # buffers come back as float64, so both lower and higher precision change under the same call.
 #
 # Seen, 20,000 weights of standard deviation 1: the mean of 10 equal models is 0.07 % away from them, of 100
-# 0.6 %; a step of 0.001 a client has a mean of a third of that error with 10 clients and a fiftieth with 100.
+# 0.6 %; a step of 0.001 a client has a mean of 0.6 of that error with 10 clients and a fiftieth with 100.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
