@@ -10,8 +10,8 @@ use crate::Result;
 use crate::work::hear::hear;
 
 /// Runs every job on up to `workers` threads and hands results to `done` on this thread as they
-/// come. Results that came while `done` was busy are handed over together, so that they share slow
-/// disk operations. When `done` fails or `tick` breaks, `cancel` is raised (jobs look at it and stop
+/// come. Results that came soon after one another, or while `done` was busy, are handed over together, so
+/// that they share slow disk operations. When `done` fails or `tick` breaks, `cancel` is raised (jobs look at it and stop
 /// early), no further job is begun, and the call returns once the running ones ended.
 ///
 /// # Errors
@@ -106,6 +106,26 @@ mod tests {
         assert_eq!(sizes.iter().sum::<usize>(), 3000);
         assert!(sizes.iter().all(|size| *size <= BATCH), "{sizes:?}");
         assert!(sizes.len() < 3000, "{sizes:?}");
+    }
+
+    #[test]
+    fn quick_results_come_together() {
+        let mut sizes = Vec::new();
+        run_jobs(
+            1,
+            (0..1000).collect(),
+            &AtomicBool::new(false),
+            |n: i32| n,
+            |batch| {
+                sizes.push(batch.len());
+                Ok(())
+            },
+            || ControlFlow::Continue(()),
+        )
+        .unwrap();
+        assert_eq!(sizes.iter().sum::<usize>(), 1000);
+        // One by one they would be hundreds.
+        assert!(sizes.len() < 100, "{sizes:?}");
     }
 
     #[test]
