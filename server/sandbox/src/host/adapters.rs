@@ -52,9 +52,7 @@ pub fn noisy(source: &Adapter, std: f32, seed: u64) -> Adapter {
     let mut gauss = Gauss::new(seed);
     let mut noisy = source.clone();
     for tensor in noisy.tensors.values_mut() {
-        for value in &mut tensor.data {
-            *value += std * gauss.next() as f32;
-        }
+        gauss.add(std, &mut tensor.data);
     }
     noisy
 }
