@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde::ser::{self, Serialize};
 use serde_json::Value;
@@ -218,8 +219,8 @@ pub(super) struct Map<'a> {
     out: &'a mut Vec<u8>,
     /// Where in `out` the object begins.
     start: usize,
-    /// Keys, and where in `out` their values end; each begins where the one before ends.
-    fields: Vec<(Cow<'static, str>, usize)>,
+    /// Keys, and where in `out` their values are.
+    fields: Vec<(Cow<'static, str>, Range<usize>)>,
     key: Option<String>,
     tail: &'static str,
 }
@@ -236,24 +237,20 @@ impl<'a> Map<'a> {
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, key: Cow<'static, str>, value: &T) -> Result<()> {
+        let from = self.out.len();
         value.serialize(Encoder { out: self.out })?;
-        self.fields.push((key, self.out.len()));
+        self.fields.push((key, from..self.out.len()));
         Ok(())
     }
 
-    fn close(self) -> Result<()> {
-        let values = self.out.split_off(self.start);
-        let mut from = 0;
-        let mut fields: Vec<(&str, &[u8])> = Vec::with_capacity(self.fields.len());
-        for (key, end) in &self.fields {
-            let to = end - self.start;
-            fields.push((key, values.get(from..to).unwrap_or_default()));
-            from = to;
-        }
-        fields.sort_by(|(a, _), (b, _)| by_utf16(a, b));
+    fn close(mut self) -> Result<()> {
+        self.fields.sort_by(|(a, _), (b, _)| by_utf16(a, b));
+        // The object is written behind its values, which go then.
+        let end = self.out.len();
         self.out.push(b'{');
         let mut before: Option<&str> = None;
-        for (key, value) in fields {
+        for (key, value) in &self.fields {
+            let key: &str = key;
             if before == Some(key) {
                 return Err(EncodeError(format!("the key {key:?} occurs twice")));
             }
@@ -262,11 +259,12 @@ impl<'a> Map<'a> {
             }
             write_string(self.out, key);
             self.out.push(b':');
-            self.out.extend_from_slice(value);
+            self.out.extend_from_within(value.clone());
             before = Some(key);
         }
         self.out.push(b'}');
         self.out.extend_from_slice(self.tail.as_bytes());
+        self.out.drain(self.start..end);
         Ok(())
     }
 }
