@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fedseal_client_sdk::attestation::{Failure, Usage};
-use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::digest::{Digest, Hashed};
 use fedseal_client_sdk::lineage::{Kind, Lineage, Node};
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_sandbox::{Engine, RunInput, RunOutcome, noisy};
@@ -141,7 +141,9 @@ fn leave(
     let mut written = match answer {
         Ok((changed, written)) => {
             if let (Some((adapter, lineage)), Ok(submission)) = (changed, &mut outcome.submission) {
-                submission.digest = Digest(adapter.digest());
+                let bytes = Hashed::of(adapter.to_bytes());
+                submission.digest = bytes.digest();
+                submission.bytes = Some(bytes);
                 submission.adapter = Arc::new(adapter);
                 outcome.lineage = lineage;
             }

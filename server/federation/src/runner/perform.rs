@@ -53,9 +53,7 @@ fn execute_and_state(shared: &Shared, job: UpdateJob) -> Result<Stated> {
         base: shared.plan.base,
         engine: &shared.plan.engine,
     };
-    Ok(evidence::state(
-        &stating, execution, outcome, score, seconds,
-    ))
+    evidence::state(&stating, execution, outcome, score, seconds)
 }
 
 /// Executes one job.
