@@ -177,10 +177,17 @@ impl Run {
             self.append(&evidence.record)?;
         }
         self.publish()?;
+        // What is said of them is written together, also where somebody stops it.
+        self.feed.hold();
+        let mut told = Ok(());
         for evidence in all {
-            self.tell_update(evidence, watch)?;
+            told = self.tell_update(evidence, watch);
+            if told.is_err() {
+                break;
+            }
         }
-        Ok(())
+        self.feed.release()?;
+        told
     }
 
     fn tell_update(&mut self, evidence: Evidence, watch: Watch<'_>) -> Result<()> {
@@ -219,10 +226,14 @@ impl Run {
             return Ok(Vec::new());
         };
         let mut arms = Vec::new();
-        for (arm, state) in self.open_arms(round.0) {
-            let of = self.shared.round_of(&arm, round, &state);
+        for arm in &self.arms {
+            let state = self.state.round(&arm.id, round.0);
+            let Some(state) = state.filter(|state| state.aggregated.is_none()) else {
+                continue;
+            };
+            let of = self.shared.round_of(arm, round, state);
             if state.clients.contains(client) && of.update_key(client)? == *key {
-                arms.push(arm.id);
+                arms.push(arm.id.clone());
             }
         }
         Ok(arms)
