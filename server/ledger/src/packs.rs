@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -320,8 +320,10 @@ fn open(pack: &Path) -> io::Result<File> {
 
 fn members(path: &Path) -> Result<Vec<(Digest, Place)>> {
     named(path).map_err(|problem| Error::corrupt(path, problem))?;
-    let mut file = open(path).map_err(|e| Error::io(path, e))?;
+    let file = open(path).map_err(|e| Error::io(path, e))?;
     let length = outside::length(&file, MAX_PACK).map_err(|e| Error::io(path, e))?;
+    // Headers of blobs that are smaller than this come with those before them.
+    let mut file = BufReader::with_capacity(8 * BLOCK, file);
     members_of(path, &mut file, length).map_err(|problem| Error::corrupt(path, problem))
 }
 
@@ -370,8 +372,9 @@ fn members_of(
             return Err(format!("more than {MOST_MEMBERS} blobs are in it"));
         }
         let start = at;
-        at = tar
-            .seek(SeekFrom::Start(start + bytes))
+        at += bytes;
+        // At most PACKED_BYTES. What is behind the end is found to be missing below.
+        tar.seek_relative(bytes as i64)
             .map_err(|error| format!("{name} in it is cut off: {error}"))?;
         let mut rest = [0; BLOCK];
         let rest = rest.get_mut(..(BLOCK - bytes as usize % BLOCK) % BLOCK);
