@@ -9,9 +9,9 @@ use fedseal_tuning::Adapter;
 
 use super::evidence::{self, Evidence};
 use super::job::{DefendJob, Done, Job, MeasureJob, Performed};
-use super::perform::{compared, perform};
-use super::pool::run_jobs;
-use super::{Run, Shared, Watch};
+use super::perform::{compared, engine, perform, perform_in};
+use super::pool::run_by;
+use super::{Run, Watch};
 use crate::Result;
 use fedseal_record::blobs::{DefenceData, Measured};
 use fedseal_record::events::Event;
@@ -27,7 +27,6 @@ impl Run {
         let (workers, lent) = (self.workers, self.lent.clone());
         // Both closures below are called on this thread alone and never at once.
         let watch = std::cell::RefCell::new(watch);
-        let work = |job| work(&shared, &key, job);
         let done = |batch| {
             let mut watch = watch.borrow_mut();
             self.take_in_batch(batch, &mut **watch)
@@ -37,8 +36,21 @@ impl Run {
             (**watch)(&Event::Tick)
         };
         let Some(lent) = lent else {
-            return run_jobs(workers, jobs, &shared.cancel, work, done, tick);
+            let engine = engine(&shared);
+            return run_by(
+                workers,
+                jobs,
+                &shared.cancel,
+                |hands| {
+                    shared.executor.session(&engine, &mut |session| {
+                        hands.each(|job| signed(perform_in(&shared, session, job)?, &key));
+                    })
+                },
+                done,
+                tick,
+            );
         };
+        let work = |job| signed(perform(&shared, job)?, &key);
         let plan = Digest::of_json(&shared.plan)?;
         let named = jobs.into_iter().map(|job| Ok((job.task(plan).id()?, job)));
         let named = named.collect::<Result<_>>()?;
@@ -285,9 +297,9 @@ impl Run {
     }
 }
 
-/// Executes one job on a thread of this process, and signs what a module did.
-fn work(shared: &Shared, key: &SigningKey, job: Job) -> Result<Done> {
-    Ok(match perform(shared, job)? {
+/// A job that was done on a thread of this process, with a signature where a module did it.
+fn signed(performed: Performed, key: &SigningKey) -> Result<Done> {
+    Ok(match performed {
         Performed::Update(stated) => Done::Update(Box::new(stated.signed(key)?)),
         other => Done::Other(Box::new(other)),
     })
