@@ -54,7 +54,19 @@ impl Run {
             self.admit_and_aggregate(&arm, round, watch)?;
         }
         self.tune_after(round, watch)?;
-        self.measure_round(round, watch)
+        self.measure_round(round, watch)?;
+        self.forget_updates();
+        Ok(())
+    }
+
+    /// Forgets the adapters of updates, whose round is over in every arm; those that the next one begins with stay.
+    fn forget_updates(&mut self) {
+        let initial = self.shared.plan.initial;
+        let arms = self.arms.iter();
+        let globals: Vec<Digest> = arms
+            .map(|arm| self.state.global(&arm.id, initial))
+            .collect();
+        self.adapters.retain(|digest, _| globals.contains(digest));
     }
 
     /// Tells of arms whose rule's guarantee does not hold, before the first round.
