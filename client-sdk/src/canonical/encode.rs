@@ -30,6 +30,9 @@ impl ser::Error for EncodeError {
     }
 }
 
+/// Name of the type whose bytes are written as they are; see [`super::Written`].
+pub(super) const WRITTEN: &str = "fedseal canonical JSON";
+
 /// Room that an object makes for its fields at once; more come one by one.
 const MOST_EXPECTED: usize = 64;
 
@@ -37,7 +40,16 @@ type Result<T> = std::result::Result<T, EncodeError>;
 
 /// Writes one value to the end of `out`.
 pub(super) struct Encoder<'a> {
-    pub out: &'a mut Vec<u8>,
+    out: &'a mut Vec<u8>,
+    /// Whether the value is bytes that are canonical already.
+    written: bool,
+}
+
+impl<'a> Encoder<'a> {
+    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
+        let written = false;
+        Encoder { out, written }
+    }
 }
 
 impl<'a> ser::Serializer for Encoder<'a> {
@@ -100,8 +112,12 @@ impl<'a> ser::Serializer for Encoder<'a> {
         write_string(self.out, v);
         Ok(())
     }
-    fn serialize_bytes(self, _: &[u8]) -> Result<()> {
-        Err(EncodeError("raw bytes have no JSON form".into()))
+    fn serialize_bytes(self, bytes: &[u8]) -> Result<()> {
+        match self.written {
+            true => self.out.extend_from_slice(bytes),
+            false => return Err(EncodeError("raw bytes have no JSON form".into())),
+        }
+        Ok(())
     }
     fn serialize_none(self) -> Result<()> {
         self.serialize_unit()
@@ -121,10 +137,13 @@ impl<'a> ser::Serializer for Encoder<'a> {
     }
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        name: &'static str,
         value: &T,
     ) -> Result<()> {
-        value.serialize(self)
+        value.serialize(Encoder {
+            out: self.out,
+            written: name == WRITTEN,
+        })
     }
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
@@ -136,7 +155,7 @@ impl<'a> ser::Serializer for Encoder<'a> {
         self.out.push(b'{');
         write_string(self.out, variant);
         self.out.push(b':');
-        value.serialize(Encoder { out: self.out })?;
+        value.serialize(Encoder::new(self.out))?;
         self.out.push(b'}');
         Ok(())
     }
@@ -203,7 +222,7 @@ impl<'a> Seq<'a> {
             self.out.push(b',');
         }
         self.first = false;
-        value.serialize(Encoder { out: self.out })
+        value.serialize(Encoder::new(self.out))
     }
 
     fn close(self) -> Result<()> {
@@ -238,7 +257,7 @@ impl<'a> Map<'a> {
 
     fn field<T: Serialize + ?Sized>(&mut self, key: Cow<'static, str>, value: &T) -> Result<()> {
         let from = self.out.len();
-        value.serialize(Encoder { out: self.out })?;
+        value.serialize(Encoder::new(self.out))?;
         self.fields.push((key, from..self.out.len()));
         Ok(())
     }
@@ -316,7 +335,7 @@ impl ser::SerializeMap for Map<'_> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
         let mut bytes = Vec::new();
-        key.serialize(Encoder { out: &mut bytes })?;
+        key.serialize(Encoder::new(&mut bytes))?;
         if let Some(text) = plain(&bytes) {
             self.key = Some(text.to_owned());
             return Ok(());

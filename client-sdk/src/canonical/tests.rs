@@ -82,6 +82,31 @@ fn what_has_no_form_is_refused() {
     );
 }
 
+#[test]
+fn what_is_written_stands_for_its_value() {
+    #[derive(Serialize)]
+    struct Around<T> {
+        before: u8,
+        b: T,
+        a: Option<T>,
+    }
+    fn around<T: Serialize + Clone>(value: &T) -> String {
+        let (b, a) = (value.clone(), Some(value.clone()));
+        text(&Around { before: 1, b, a })
+    }
+    let value = json!({"z": [1.5, null], "b": "\n"});
+    assert_eq!(around(&Written::of(&value).unwrap()), around(&value));
+    // Bytes as such are no JSON, also behind it.
+    struct Bytes;
+    impl Serialize for Bytes {
+        fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(b"1")
+        }
+    }
+    assert!(to_vec(&Bytes).is_err());
+    assert!(to_vec(&(Written::of(&1).unwrap(), Bytes)).is_err());
+}
+
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Sample {
     b: f64,

@@ -163,7 +163,8 @@ impl Run {
         if let Some(keys) = self.update_keys.get(&place) {
             return Ok(keys.clone());
         }
-        let key = |client: &ClientId| of.update_key(client);
+        let keys = of.update_keys()?;
+        let key = |client: &ClientId| keys.of(client);
         let keys = Arc::new(each(&of.state.clients, self.workers, key)?);
         self.update_keys.retain(|(_, round), _| *round == of.round);
         self.update_keys.insert(place, keys.clone());
