@@ -73,7 +73,7 @@ impl Hashed {
         }
     }
 
-    /// Their digest.
+    /// Digest of the bytes.
     pub fn digest(&self) -> Digest {
         self.digest
     }
