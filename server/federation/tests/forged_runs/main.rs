@@ -73,6 +73,7 @@ impl Forge {
             .unwrap()
             .execute(&mut |_: &Event| ControlFlow::Continue(()))
             .unwrap();
+        pack(&run);
         verify(&run).expect("the genuine run is accepted");
         let key = SigningKey::load(options.keys.join("node.pem")).unwrap();
         let reader = LogReader::open(run.join("log"), &key.public()).unwrap();
@@ -236,6 +237,22 @@ fn remake(sources: &Sources<'_>, written: Report, log: &Log, head: Checkpoint) -
         checkpoint: log.note().to_owned(),
     };
     made
+}
+
+/// Packs some small blobs of a run, as its store does with many that come at once: whether they did while
+/// it ran depends on how its results came in.
+fn pack(run: &Path) {
+    let dir = RunDir::new(run).blobs();
+    let mut alone = below(&dir);
+    alone.retain(|path| !path.starts_with(dir.join("packs")));
+    alone.sort_by_key(|path| fs::metadata(path).unwrap().len());
+    alone.truncate(32);
+    let bytes: Vec<_> = alone.iter().map(|path| fs::read(path).unwrap()).collect();
+    for path in alone {
+        fs::remove_file(path).unwrap();
+    }
+    let blobs = Blobs::open(&dir).unwrap();
+    blobs.put_many(bytes.iter().map(Vec::as_slice)).unwrap();
 }
 
 /// Every file below a folder, in order of names.

@@ -270,6 +270,23 @@ mod tests {
         }
     }
 
+    /// Whole models, of which clients change little: squared lengths less twice the products, as Flower 1.42
+    /// takes distances, leave only rounding of these (findings/flwr-krum-rounds-its-distances-away.sh).
+    #[test]
+    fn a_large_base_that_all_share_decides_nothing() {
+        let base = cloud(1, 40_000, 3).remove(0);
+        let mut rows = cloud(6, 40_000, 5);
+        for (index, row) in rows.iter_mut().enumerate() {
+            let size = 3e-4 * (1.0 + 0.05 * index as f32);
+            for (value, base) in row.iter_mut().zip(&base) {
+                *value = base + size * (*value - base);
+            }
+        }
+        let mut found = best(&updates(&rows), 1, 3).unwrap();
+        found.sort_unstable();
+        assert_eq!(found, [0, 1, 2]);
+    }
+
     #[test]
     fn two_nearest_of_three_are_sure_though_their_sums_are_equal() {
         let distances = [
