@@ -562,6 +562,7 @@ impl Executor for Modules {
                 adapter: Arc::new(adapter),
                 digest: update,
                 examples: claimed,
+                bytes: None,
             }),
             transcript,
             lineage,
