@@ -57,6 +57,44 @@ impl Digest {
     }
 }
 
+/// Bytes with their digest, which were hashed once.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hashed {
+    digest: Digest,
+    bytes: Vec<u8>,
+}
+
+impl Hashed {
+    /// Hashes bytes.
+    pub fn of(bytes: Vec<u8>) -> Hashed {
+        Hashed {
+            digest: Digest::of(&bytes),
+            bytes,
+        }
+    }
+
+    /// Digest of the bytes.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Digest and bytes.
+    pub fn into_parts(self) -> (Digest, Vec<u8>) {
+        (self.digest, self.bytes)
+    }
+}
+
+impl fmt::Debug for Hashed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} bytes)", self.digest, self.bytes.len())
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(std::str::from_utf8(&self.hex()).map_err(|_| fmt::Error)?)

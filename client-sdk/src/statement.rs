@@ -83,7 +83,7 @@ pub struct Opened<P> {
     pub signer: PublicKey,
 }
 
-impl<P: Serialize + DeserializeOwned> Statement<P> {
+impl<P: Serialize> Statement<P> {
     /// A statement of this predicate about these subjects.
     pub fn new(subject: Vec<Subject>, predicate_type: &str, predicate: P) -> Self {
         Statement {
@@ -101,7 +101,9 @@ impl<P: Serialize + DeserializeOwned> Statement<P> {
     pub fn sign(&self, key: &SigningKey) -> Result<Envelope> {
         Ok(Envelope::sign(PAYLOAD_TYPE, &canonical::to_vec(self)?, key))
     }
+}
 
+impl<P: Serialize + DeserializeOwned> Statement<P> {
     /// Verifies an envelope and reads the statement in it: canonical, of this predicate type,
     /// with at least one subject and no subject name twice.
     ///

@@ -65,6 +65,7 @@ const MARKS: &[(&str, Mark)] = &[
     // Of the time of a run with a training step for each client.
     ("clients.overhead_share", AtMost(0.2)),
     ("clients.peak_mb", AtMost(1536.0)),
+    ("clients.trained_peak_mb", AtMost(1536.0)),
     ("idle_nodes.count", AtLeast(2000.0)),
     ("idle_nodes.rss_mb", AtMost(300.0)),
     ("idle_nodes.core_share", AtMost(0.05)),

@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 use crate::process::{commit, root};
 use crate::{Outcome, fail};
+use lists::shown;
 
 const FILES: [&str; 6] = [
     "README.md",

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde::ser::{self, Serialize};
 use serde_json::Value;
@@ -29,6 +30,9 @@ impl ser::Error for EncodeError {
     }
 }
 
+/// Name of the type whose bytes are written as they are; see [`super::Written`].
+pub(super) const WRITTEN: &str = "fedseal canonical JSON";
+
 /// Room that an object makes for its fields at once; more come one by one.
 const MOST_EXPECTED: usize = 64;
 
@@ -36,7 +40,16 @@ type Result<T> = std::result::Result<T, EncodeError>;
 
 /// Writes one value to the end of `out`.
 pub(super) struct Encoder<'a> {
-    pub out: &'a mut Vec<u8>,
+    out: &'a mut Vec<u8>,
+    /// Whether the value is bytes that are canonical already.
+    written: bool,
+}
+
+impl<'a> Encoder<'a> {
+    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
+        let written = false;
+        Encoder { out, written }
+    }
 }
 
 impl<'a> ser::Serializer for Encoder<'a> {
@@ -99,8 +112,12 @@ impl<'a> ser::Serializer for Encoder<'a> {
         write_string(self.out, v);
         Ok(())
     }
-    fn serialize_bytes(self, _: &[u8]) -> Result<()> {
-        Err(EncodeError("raw bytes have no JSON form".into()))
+    fn serialize_bytes(self, bytes: &[u8]) -> Result<()> {
+        match self.written {
+            true => self.out.extend_from_slice(bytes),
+            false => return Err(EncodeError("raw bytes have no JSON form".into())),
+        }
+        Ok(())
     }
     fn serialize_none(self) -> Result<()> {
         self.serialize_unit()
@@ -120,10 +137,13 @@ impl<'a> ser::Serializer for Encoder<'a> {
     }
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        name: &'static str,
         value: &T,
     ) -> Result<()> {
-        value.serialize(self)
+        value.serialize(Encoder {
+            out: self.out,
+            written: name == WRITTEN,
+        })
     }
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
@@ -135,7 +155,7 @@ impl<'a> ser::Serializer for Encoder<'a> {
         self.out.push(b'{');
         write_string(self.out, variant);
         self.out.push(b':');
-        value.serialize(Encoder { out: self.out })?;
+        value.serialize(Encoder::new(self.out))?;
         self.out.push(b'}');
         Ok(())
     }
@@ -202,7 +222,7 @@ impl<'a> Seq<'a> {
             self.out.push(b',');
         }
         self.first = false;
-        value.serialize(Encoder { out: self.out })
+        value.serialize(Encoder::new(self.out))
     }
 
     fn close(self) -> Result<()> {
@@ -218,8 +238,8 @@ pub(super) struct Map<'a> {
     out: &'a mut Vec<u8>,
     /// Where in `out` the object begins.
     start: usize,
-    /// Keys, and where in `out` their values end; each begins where the one before ends.
-    fields: Vec<(Cow<'static, str>, usize)>,
+    /// Keys, and where in `out` their values are.
+    fields: Vec<(Cow<'static, str>, Range<usize>)>,
     key: Option<String>,
     tail: &'static str,
 }
@@ -236,24 +256,20 @@ impl<'a> Map<'a> {
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, key: Cow<'static, str>, value: &T) -> Result<()> {
-        value.serialize(Encoder { out: self.out })?;
-        self.fields.push((key, self.out.len()));
+        let from = self.out.len();
+        value.serialize(Encoder::new(self.out))?;
+        self.fields.push((key, from..self.out.len()));
         Ok(())
     }
 
-    fn close(self) -> Result<()> {
-        let values = self.out.split_off(self.start);
-        let mut from = 0;
-        let mut fields: Vec<(&str, &[u8])> = Vec::with_capacity(self.fields.len());
-        for (key, end) in &self.fields {
-            let to = end - self.start;
-            fields.push((key, values.get(from..to).unwrap_or_default()));
-            from = to;
-        }
-        fields.sort_by(|(a, _), (b, _)| by_utf16(a, b));
+    fn close(mut self) -> Result<()> {
+        self.fields.sort_by(|(a, _), (b, _)| by_utf16(a, b));
+        // The object is written behind its values, which go then.
+        let end = self.out.len();
         self.out.push(b'{');
         let mut before: Option<&str> = None;
-        for (key, value) in fields {
+        for (key, value) in &self.fields {
+            let key: &str = key;
             if before == Some(key) {
                 return Err(EncodeError(format!("the key {key:?} occurs twice")));
             }
@@ -262,11 +278,12 @@ impl<'a> Map<'a> {
             }
             write_string(self.out, key);
             self.out.push(b':');
-            self.out.extend_from_slice(value);
+            self.out.extend_from_within(value.clone());
             before = Some(key);
         }
         self.out.push(b'}');
         self.out.extend_from_slice(self.tail.as_bytes());
+        self.out.drain(self.start..end);
         Ok(())
     }
 }
@@ -318,7 +335,7 @@ impl ser::SerializeMap for Map<'_> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
         let mut bytes = Vec::new();
-        key.serialize(Encoder { out: &mut bytes })?;
+        key.serialize(Encoder::new(&mut bytes))?;
         if let Some(text) = plain(&bytes) {
             self.key = Some(text.to_owned());
             return Ok(());

@@ -13,8 +13,8 @@ mod encode;
 mod number;
 mod write;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
 
 use crate::bounded::{self, Bounds};
 use crate::{Error, Result};
@@ -36,9 +36,41 @@ pub(crate) use write::{write_string, write_value};
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(256);
     value
-        .serialize(encode::Encoder { out: &mut out })
+        .serialize(encode::Encoder::new(&mut out))
         .map_err(|e| Error::Encode(e.into()))?;
     Ok(out)
+}
+
+/// Canonical bytes of a value, which stand for it in values around it: written once for many of them, where
+/// [`to_vec`] writes those. No other serializer knows it.
+#[derive(Clone, Debug)]
+pub struct Written(Vec<u8>);
+
+impl Written {
+    /// Writes a value.
+    ///
+    /// # Errors
+    /// As [`to_vec`].
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Written> {
+        Ok(Written(to_vec(value)?))
+    }
+}
+
+impl Serialize for Written {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        struct Bytes<'a>(&'a [u8]);
+
+        impl Serialize for Bytes<'_> {
+            fn serialize<S: Serializer>(
+                &self,
+                serializer: S,
+            ) -> std::result::Result<S::Ok, S::Error> {
+                serializer.serialize_bytes(self.0)
+            }
+        }
+
+        serializer.serialize_newtype_struct(encode::WRITTEN, &Bytes(&self.0))
+    }
 }
 
 /// Reads a value from bytes that must be its canonical form.

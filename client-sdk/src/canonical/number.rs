@@ -1,5 +1,7 @@
 //! Numbers as ECMAScript prints them (RFC 8785, section 3.2.2.3; ECMA-262, Number::toString).
 
+use std::fmt::{self, Write as _};
+
 /// Appends an integer, all of its digits.
 pub(crate) fn write_u64(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
@@ -10,10 +12,13 @@ pub(crate) fn write_i64(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
+/// Bound below which an integer's shortest digits are its own: its neighbours are integers, too, or nearer.
+const INTEGERS: f64 = (1_u64 << 53) as f64;
+
 /// Appends a finite number. `-0` becomes `0`.
 pub(super) fn write_f64(out: &mut Vec<u8>, value: f64) {
-    if value == 0.0 {
-        out.push(b'0');
+    if value.abs() < INTEGERS && value.trunc() == value {
+        write_i64(out, value as i64);
         return;
     }
     // Rust prints the shortest digits that read back as the same number, `d[.ddd]e[-]x`, but does
@@ -21,15 +26,18 @@ pub(super) fn write_f64(out: &mut Vec<u8>, value: f64) {
     // even one: that is the exact value rounded to as many digits, unless it lies just outside of
     // what reads back (at a power of two).
     let magnitude = value.abs();
-    let mut text = format!("{magnitude:e}");
-    let shown = text.bytes().take_while(|b| *b != b'e');
+    let mut text = Text::of(format_args!("{magnitude:e}"));
+    let shown = text.as_str().bytes().take_while(|b| *b != b'e');
     let after_point = shown.filter(u8::is_ascii_digit).count() - 1;
-    let rounded = format!("{magnitude:.after_point$e}");
-    if rounded.parse() == Ok(magnitude) {
+    let rounded = Text::of(format_args!("{magnitude:.after_point$e}"));
+    if rounded.as_str().parse() == Ok(magnitude) {
         text = rounded;
     }
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
+    let text = text.as_str();
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let (first, rest) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = Text::of(format_args!("{first}{rest}"));
+    let digits = digits.as_str();
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if value < 0.0 {
         out.push(b'-');
@@ -57,6 +65,37 @@ pub(super) fn write_f64(out: &mut Vec<u8>, value: f64) {
             out.extend_from_slice(rest.as_bytes());
         }
         out.extend_from_slice(if n > 0 { b"e+" } else { b"e-" });
-        out.extend_from_slice((n - 1).abs().to_string().as_bytes());
+        write_i64(out, i64::from((n - 1).abs()));
+    }
+}
+
+/// Text of a number, without an allocation: 17 digits, a point and an exponent at most.
+#[derive(Default)]
+struct Text {
+    bytes: [u8; 32],
+    length: usize,
+}
+
+impl Text {
+    fn of(text: fmt::Arguments<'_>) -> Text {
+        let mut written = Text::default();
+        // There is room for every number.
+        let _ = written.write_fmt(text);
+        written
+    }
+
+    fn as_str(&self) -> &str {
+        let bytes = self.bytes.get(..self.length).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        let room = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
     }
 }

@@ -58,6 +58,11 @@ fn numbers_as_ecmascript_prints_them() {
         (0x41b3de4355555555, "333333333.3333333"),
         (0xbecbf647612f3696, "-0.0000033333333333333333"),
         (0x43143ff3c1cb0959, "1424953923781206.2"),
+        // Integers up to the last one whose neighbours are integers.
+        (0x433fffffffffffff, "9007199254740991"),
+        (0xc30c6bf526340000, "-1000000000000000"),
+        (0x405e000000000000, "120"),
+        (0x3fe0000000000000, "0.5"),
     ] {
         assert_eq!(text(&f64::from_bits(bits)), expected, "{bits:#018x}");
     }
@@ -75,6 +80,31 @@ fn what_has_no_form_is_refused() {
         text(&BTreeMap::from([(10, "a"), (9, "b")])),
         r#"{"10":"a","9":"b"}"#
     );
+}
+
+#[test]
+fn what_is_written_stands_for_its_value() {
+    #[derive(Serialize)]
+    struct Around<T> {
+        before: u8,
+        b: T,
+        a: Option<T>,
+    }
+    fn around<T: Serialize + Clone>(value: &T) -> String {
+        let (b, a) = (value.clone(), Some(value.clone()));
+        text(&Around { before: 1, b, a })
+    }
+    let value = json!({"z": [1.5, null], "b": "\n"});
+    assert_eq!(around(&Written::of(&value).unwrap()), around(&value));
+    // Bytes as such are no JSON, also behind it.
+    struct Bytes;
+    impl Serialize for Bytes {
+        fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(b"1")
+        }
+    }
+    assert!(to_vec(&Bytes).is_err());
+    assert!(to_vec(&(Written::of(&1).unwrap(), Bytes)).is_err());
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -164,6 +194,20 @@ proptest! {
         let mut direct = Vec::new();
         write_value(&mut direct, &value);
         prop_assert_eq!(direct, bytes);
+    }
+
+    #[test]
+    fn keys_order_as_their_utf16(
+        a in "[a\u{d7ff}\u{e000}\u{ffff}\u{10000}\u{10ffff}]{0,3}",
+        b in "[a\u{d7ff}\u{e000}\u{ffff}\u{10000}\u{10ffff}]{0,3}",
+    ) {
+        let units = a.encode_utf16().cmp(b.encode_utf16());
+        prop_assert_eq!(write::by_utf16(&a, &b), units);
+    }
+
+    #[test]
+    fn strings_are_written_as_serde_json_writes_them(text in "[ -~\u{0}-\u{20}\"\\\\é\u{7f}😀]{0,40}") {
+        prop_assert_eq!(to_vec(&text).unwrap(), serde_json::to_vec(&text).unwrap());
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
     // Most text has nothing to escape and is copied at once.
-    while let Some(at) = rest.iter().position(|byte| escaped(*byte)) {
+    while let Some(at) = first_escaped(rest) {
         let (plain, from) = rest.split_at(at);
         out.extend_from_slice(plain);
         if let Some((byte, after)) = from.split_first() {
@@ -28,6 +28,26 @@ fn escaped(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
+/// Place of the first byte that is escaped. Eight are looked at in one step.
+fn first_escaped(text: &[u8]) -> Option<usize> {
+    let (eights, _) = text.as_chunks::<8>();
+    let plain = eights.iter().take_while(|eight| all_plain(**eight)).count() * 8;
+    let rest = text.get(plain..)?;
+    let at = rest.iter().position(|byte| escaped(*byte))?;
+    Some(plain + at)
+}
+
+/// Whether none of these bytes is escaped: a byte is zero where the highest bit of its difference from 1 is set and
+/// its own is not (Warren, Hacker's Delight, section 6-1), and less than 0x20 likewise.
+fn all_plain(eight: [u8; 8]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let text = u64::from_le_bytes(eight);
+    let below = |value: u64, bound: u64| value.wrapping_sub(ONES * bound) & !value;
+    let equals = |byte: u8| below(text ^ (ONES * u64::from(byte)), 1);
+    (below(text, 0x20) | equals(b'"') | equals(b'\\')) & HIGH == 0
+}
+
 fn write_escape(out: &mut Vec<u8>, byte: u8) {
     match byte {
         b'"' => out.extend_from_slice(b"\\\""),
@@ -41,12 +61,14 @@ fn write_escape(out: &mut Vec<u8>, byte: u8) {
     }
 }
 
-/// The order of keys: by UTF-16 code units. Bytes order ASCII alike, and faster.
+/// The order of keys: by UTF-16 code units. Bytes of UTF-8 order alike but for one thing: code points from U+10000
+/// on, whose first byte is 0xf0 or more, come before U+E000 to U+FFFF, whose first is 0xee or 0xef (RFC 3629,
+/// section 3; RFC 2781, section 2.1).
 pub(super) fn by_utf16(a: &str, b: &str) -> Ordering {
-    if a.is_ascii() && b.is_ascii() {
-        a.cmp(b)
-    } else {
-        a.encode_utf16().cmp(b.encode_utf16())
+    match a.bytes().zip(b.bytes()).find(|(a, b)| a != b) {
+        Some((a, b)) if a.min(b) >= 0xee => (b >= 0xf0).cmp(&(a >= 0xf0)).then(a.cmp(&b)),
+        Some((a, b)) => a.cmp(&b),
+        None => a.len().cmp(&b.len()),
     }
 }
 

@@ -175,12 +175,17 @@ impl Adapter {
                 .all(|((a, x), (b, y))| a == b && x.shape == y.shape)
     }
 
-    fn zip(&self, other: &Self, f: impl Fn(f32, f32) -> f32) -> Result<Self, AdapterError> {
-        if !self.same_shape(other) {
-            return Err(AdapterError::Adapter(
+    fn expect_shape(&self, other: &Self) -> Result<(), AdapterError> {
+        match self.same_shape(other) {
+            true => Ok(()),
+            false => Err(AdapterError::Adapter(
                 "the two adapters have different shapes".to_owned(),
-            ));
+            )),
         }
+    }
+
+    fn zip(&self, other: &Self, f: impl Fn(f32, f32) -> f32) -> Result<Self, AdapterError> {
+        self.expect_shape(other)?;
         let mut result = self.clone();
         for (tensor, right) in result.tensors.values_mut().zip(other.tensors.values()) {
             for (x, y) in tensor.data.iter_mut().zip(&right.data) {
@@ -196,6 +201,19 @@ impl Adapter {
     /// [`AdapterError::Adapter`] when the shapes differ.
     pub fn sub(&self, other: &Self) -> Result<Self, AdapterError> {
         self.zip(other, |x, y| x - y)
+    }
+
+    /// Values of `self - other`, in the order of [`flat`](Self::flat).
+    ///
+    /// # Errors
+    /// [`AdapterError::Adapter`] when the shapes differ.
+    pub fn flat_sub(&self, other: &Self) -> Result<Vec<f32>, AdapterError> {
+        self.expect_shape(other)?;
+        let mut flat = Vec::with_capacity(self.len());
+        for (tensor, right) in self.tensors.values().zip(other.tensors.values()) {
+            flat.extend(tensor.data.iter().zip(&right.data).map(|(x, y)| x - y));
+        }
+        Ok(flat)
     }
 
     /// `self + factor · other`.
@@ -270,6 +288,7 @@ mod tests {
             assert!((x - y).abs() < 1e-6);
         }
         assert_eq!(a.from_flat(&b.flat()).unwrap(), b);
+        assert_eq!(a.flat_sub(&b).unwrap(), a.sub(&b).unwrap().flat());
         assert!(a.from_flat(&[0.0]).is_err());
         assert!((a.scale(2.0).norm_l2() - 2.0 * a.norm_l2()).abs() < 1e-6);
         let other = Adapter::init(&AdapterConfig { rank: 3, ..config }, &model, 1).unwrap();

@@ -83,8 +83,13 @@ impl Adapter {
         bytes.extend_from_slice(&(header.len() as u64).to_le_bytes());
         bytes.extend_from_slice(&header);
         for tensor in self.tensors.values() {
-            for value in &tensor.data {
-                bytes.extend_from_slice(&value.to_le_bytes());
+            // In one piece, which is a copy on most machines.
+            let start = bytes.len();
+            bytes.resize(start + 4 * tensor.data.len(), 0);
+            let (_, room) = bytes.split_at_mut(start);
+            let (room, _) = room.as_chunks_mut::<4>();
+            for (place, value) in room.iter_mut().zip(&tensor.data) {
+                *place = value.to_le_bytes();
             }
         }
         bytes

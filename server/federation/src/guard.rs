@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fedseal_client_sdk::attestation::{Failure, Usage};
-use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::digest::{Digest, Hashed};
 use fedseal_client_sdk::lineage::{Kind, Lineage, Node};
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_sandbox::{Engine, RunInput, RunOutcome, noisy};
 use fedseal_tuning::Adapter;
 use serde_json::{Value, json};
 
-use crate::execute::Executor;
+use crate::execute::{Executor, Session};
 use crate::{Error, Result};
 use fedseal_record::rundir::Plan;
 use fedseal_record::site::facts;
@@ -43,9 +43,46 @@ pub fn guard(inner: Box<dyn Executor>, experiment: &Experiment, plan: &Plan) -> 
 
 impl Executor for Guarded {
     fn run(&self, module: &Digest, input: &RunInput, engine: &dyn Engine) -> Result<RunOutcome> {
+        self.ruled(module, input, &|input| {
+            self.inner.run(module, input, engine)
+        })
+    }
+
+    fn session(
+        &self,
+        engine: &dyn Engine,
+        work: &mut (dyn FnMut(&dyn Session) + Send),
+    ) -> Result<()> {
+        let guarded = self;
+        self.inner
+            .session(engine, &mut |inner| work(&Ruled { guarded, inner }))
+    }
+}
+
+/// Session under the rules.
+struct Ruled<'a> {
+    guarded: &'a Guarded,
+    inner: &'a dyn Session,
+}
+
+impl Session for Ruled<'_> {
+    fn run(&self, module: &Digest, input: &RunInput) -> Result<RunOutcome> {
+        let run = |input: &RunInput| self.inner.run(module, input);
+        self.guarded.ruled(module, input, &run)
+    }
+}
+
+impl Guarded {
+    /// Executes a module by `run`, as far as the rules allow it.
+    fn ruled(
+        &self,
+        module: &Digest,
+        input: &RunInput,
+        run: &dyn Fn(&RunInput) -> Result<RunOutcome>,
+    ) -> Result<RunOutcome> {
         let limits = self.experiment.limits;
         let Some(rules) = self.plan.site(&self.experiment, &input.client) else {
-            return self.inner.run(module, input, engine);
+            return run(input);
         };
         let facts = facts(
             &self.plan,
@@ -67,7 +104,7 @@ impl Executor for Guarded {
             recording: rule.recording(),
             ..input.clone()
         };
-        let outcome = self.inner.run(module, &input, engine)?;
+        let outcome = run(&input)?;
         leave(rule, &facts, &input, outcome)
     }
 }
@@ -141,7 +178,9 @@ fn leave(
     let mut written = match answer {
         Ok((changed, written)) => {
             if let (Some((adapter, lineage)), Ok(submission)) = (changed, &mut outcome.submission) {
-                submission.digest = Digest(adapter.digest());
+                let bytes = Hashed::of(adapter.to_bytes());
+                submission.digest = bytes.digest();
+                submission.bytes = Some(bytes);
                 submission.adapter = Arc::new(adapter);
                 outcome.lineage = lineage;
             }

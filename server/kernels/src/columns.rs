@@ -66,6 +66,18 @@ pub fn all_finite(row: &[f32]) -> bool {
 /// # Panics
 /// When rows differ in length, or weights are not as many as rows.
 pub fn weighted_sum(rows: &[&[f32]], weights: &[f64]) -> Vec<f32> {
+    settled_sum(rows, weights, &|_, _| {})
+}
+
+/// As [`weighted_sum`]; `settle` gets the first column and the values of each block while the nearest cache has them.
+///
+/// # Panics
+/// As [`weighted_sum`].
+pub fn settled_sum(
+    rows: &[&[f32]],
+    weights: &[f64],
+    settle: &(impl Fn(usize, &mut [f32]) + Sync),
+) -> Vec<f32> {
     let width = width(rows);
     assert_eq!(rows.len(), weights.len(), "a weight a row");
     let fill = |out: Shared| {
@@ -79,6 +91,7 @@ pub fn weighted_sum(rows: &[&[f32]], weights: &[f64]) -> Vec<f32> {
                 let sums = &mut sums.0[..out.len()];
                 add_rows(rows, weights, start, sums);
                 round(sums, out);
+                settle(start, out);
             }
         });
     };

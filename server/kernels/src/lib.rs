@@ -17,6 +17,7 @@ pub mod columns;
 pub mod distances;
 pub mod fused;
 pub mod gated;
+pub mod gauss;
 pub mod gemm;
 pub mod lora;
 pub mod loss;

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::digest::{Digest, Hashed};
 use fedseal_client_sdk::outside;
 
 use crate::files::{self, Disk, Inject};
@@ -108,13 +108,26 @@ impl Blobs {
     /// # Errors
     /// [`Error::Io`].
     pub fn put_many<'a>(&self, all: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Digest>> {
+        let all = all.into_iter().map(|bytes| (Digest::of(bytes), bytes));
+        let all: Vec<(Digest, &[u8])> = all.collect();
+        self.put_named(all.iter().copied())?;
+        Ok(all.iter().map(|(digest, _)| *digest).collect())
+    }
+
+    /// As [`Blobs::put_many`], of bytes that were hashed before, on other threads for example.
+    ///
+    /// # Errors
+    /// As [`Blobs::put_many`].
+    pub fn put_hashed<'a>(&self, all: impl IntoIterator<Item = &'a Hashed>) -> Result<()> {
+        self.put_named(all.into_iter().map(|it| (it.digest(), it.bytes())))
+    }
+
+    /// Stores bytes under their digests.
+    fn put_named<'a>(&self, all: impl Iterator<Item = (Digest, &'a [u8])>) -> Result<()> {
         self.packs.look()?;
-        let mut digests = Vec::new();
         let mut missing = BTreeMap::new();
         let mut found = BTreeSet::new();
-        for bytes in all {
-            let digest = Digest::of(bytes);
-            digests.push(digest);
+        for (digest, bytes) in all {
             if missing.contains_key(&digest) {
                 continue;
             }
@@ -135,8 +148,7 @@ impl Blobs {
             }
         }
         self.disk.sync_dirs(&found)?;
-        self.write(missing)?;
-        Ok(digests)
+        self.write(missing)
     }
 
     /// The bytes of a blob of this length and the file that they are in, as far as is known without
@@ -180,10 +192,11 @@ impl Blobs {
         let paths: Vec<PathBuf> = alone.iter().map(|(digest, _)| self.path(digest)).collect();
         let alone = paths.iter().zip(&alone);
         let alone = alone.map(|(path, (_, bytes))| (path.as_path(), *bytes));
-        let packed = packs.iter().map(|(path, bytes)| (&**path, &**bytes));
+        let packed = packs.iter();
+        let packed = packed.map(|pack| (pack.path.as_path(), pack.bytes.as_slice()));
         self.disk.write_many(alone.chain(packed))?;
-        for (path, bytes) in &packs {
-            self.packs.add(path, bytes)?;
+        for pack in packs {
+            self.packs.add(pack);
         }
         Ok(())
     }

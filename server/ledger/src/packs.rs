@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -39,11 +39,19 @@ const MOST_MEMBERS: usize = 1 << 17;
 const BLOCK: usize = 512;
 
 /// Place of a packed blob.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Place {
     pub(crate) pack: Arc<Path>,
     start: u64,
     bytes: u64,
+}
+
+/// A pack that is to be written.
+pub(crate) struct Pack {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: Vec<u8>,
+    /// Its blobs, in order.
+    members: Vec<(Digest, Place)>,
 }
 
 /// Known packs of the folder.
@@ -162,21 +170,27 @@ impl Packs {
         Ok(blobs)
     }
 
-    /// Path and bytes of a new pack. The blobs are small, each there once.
-    pub(crate) fn pack(&self, blobs: &[(Digest, &[u8])]) -> Result<(PathBuf, Vec<u8>)> {
+    /// A new pack. The blobs are small, each there once.
+    pub(crate) fn pack(&self, blobs: &[(Digest, &[u8])]) -> Result<Pack> {
         let mut blobs = blobs.to_vec();
         blobs.sort_unstable_by_key(|(digest, _)| *digest);
-        let bytes = write(&blobs).map_err(|e| Error::io(&self.folder, e))?;
-        let name = format!("{}.tar", Digest::of(&bytes));
-        Ok((self.folder.join(name), bytes))
+        let (bytes, starts) = write(&blobs).map_err(|e| Error::io(&self.folder, e))?;
+        let path = self.folder.join(format!("{}.tar", Digest::of(&bytes)));
+        let pack: Arc<Path> = path.as_path().into();
+        let place = |((digest, blob), start): (&(Digest, &[u8]), u64)| {
+            let (pack, bytes) = (pack.clone(), blob.len() as u64);
+            (*digest, Place { pack, start, bytes })
+        };
+        Ok(Pack {
+            members: blobs.iter().zip(starts).map(place).collect(),
+            path,
+            bytes,
+        })
     }
 
     /// Takes note of a pack that was written.
-    pub(crate) fn add(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let members = members_of(path, &mut Cursor::new(bytes), bytes.len() as u64)
-            .map_err(|problem| Error::corrupt(path, problem))?;
-        self.index().add(path, Ok(members));
-        Ok(())
+    pub(crate) fn add(&self, pack: Pack) {
+        self.index().add(&pack.path, Ok(pack.members));
     }
 
     /// Reads the packs that are new, forgets those that are gone.
@@ -265,15 +279,20 @@ pub(crate) fn member(digest: &Digest) -> PathBuf {
     Path::new(first).join(&name)
 }
 
-/// A tar of these, the same for the same blobs.
-fn write(blobs: &[(Digest, &[u8])]) -> io::Result<Vec<u8>> {
+/// A tar of these, the same for the same blobs, and where each begins in it.
+fn write(blobs: &[(Digest, &[u8])]) -> io::Result<(Vec<u8>, Vec<u64>)> {
     // A header, the bytes filled up to a multiple of 512, two empty blocks at the end.
-    let room: usize = blobs.iter().map(|(_, bytes)| bytes.len() + 1024).sum();
-    let mut tar = tar::Builder::new(Vec::with_capacity(room + 1024));
+    let room: usize = blobs.iter().map(|(_, bytes)| bytes.len() + 2 * BLOCK).sum();
+    let mut tar = Vec::with_capacity(room + 2 * BLOCK);
+    let mut starts = Vec::with_capacity(blobs.len());
     for (digest, bytes) in blobs {
-        tar.append(&header(digest, bytes.len() as u64)?, *bytes)?;
+        tar.extend_from_slice(header(digest, bytes.len() as u64)?.as_bytes());
+        starts.push(tar.len() as u64);
+        tar.extend_from_slice(bytes);
+        tar.resize(tar.len().next_multiple_of(BLOCK), 0);
     }
-    tar.into_inner()
+    tar.resize(tar.len() + 2 * BLOCK, 0);
+    Ok((tar, starts))
 }
 
 /// The one header of a member.
@@ -301,8 +320,10 @@ fn open(pack: &Path) -> io::Result<File> {
 
 fn members(path: &Path) -> Result<Vec<(Digest, Place)>> {
     named(path).map_err(|problem| Error::corrupt(path, problem))?;
-    let mut file = open(path).map_err(|e| Error::io(path, e))?;
+    let file = open(path).map_err(|e| Error::io(path, e))?;
     let length = outside::length(&file, MAX_PACK).map_err(|e| Error::io(path, e))?;
+    // Headers of blobs that are smaller than this come with those before them.
+    let mut file = BufReader::with_capacity(8 * BLOCK, file);
     members_of(path, &mut file, length).map_err(|problem| Error::corrupt(path, problem))
 }
 
@@ -351,8 +372,9 @@ fn members_of(
             return Err(format!("more than {MOST_MEMBERS} blobs are in it"));
         }
         let start = at;
-        at = tar
-            .seek(SeekFrom::Start(start + bytes))
+        at += bytes;
+        // At most PACKED_BYTES. What is behind the end is found to be missing below.
+        tar.seek_relative(bytes as i64)
             .map_err(|error| format!("{name} in it is cut off: {error}"))?;
         let mut rest = [0; BLOCK];
         let rest = rest.get_mut(..(BLOCK - bytes as usize % BLOCK) % BLOCK);
@@ -401,11 +423,14 @@ mod tests {
         let packs = Packs::new(folder.path().join("packs"));
         let texts = [b"".as_slice(), b"one", &[7; 512], &[8; 513]];
         let blobs = texts.map(|text| (Digest::of(text), text));
-        let (path, bytes) = packs.pack(&blobs).unwrap();
-        assert_eq!(packs.pack(&blobs).unwrap(), (path.clone(), bytes.clone()));
+        let pack = packs.pack(&blobs).unwrap();
+        let again = packs.pack(&blobs).unwrap();
+        assert_eq!((&again.path, &again.bytes), (&pack.path, &pack.bytes));
         assert_eq!(packs.find(&blobs[1].0).unwrap().map(|p| p.start), None);
         std::fs::create_dir(packs.folder()).unwrap();
-        std::fs::write(&path, &bytes).unwrap();
+        std::fs::write(&pack.path, &pack.bytes).unwrap();
+        // What is noted of a pack that was written is what is read of one that was found.
+        assert_eq!(members(&pack.path).unwrap(), pack.members);
         for (digest, text) in blobs {
             let place = packs.find(&digest).unwrap().unwrap();
             assert_eq!(place.read().unwrap(), text);
@@ -433,7 +458,7 @@ mod tests {
         }
         blobs.reverse();
         let packs = Packs::new("packs".into());
-        assert_eq!(packs.pack(&blobs).unwrap().1, tar.into_inner().unwrap());
+        assert_eq!(packs.pack(&blobs).unwrap().bytes, tar.into_inner().unwrap());
     }
 
     /// Content that somebody can put into a pack and name by its own bytes.
@@ -567,7 +592,9 @@ mod tests {
         let spoil = |change: Change<'_>| {
             let folder = tempfile::tempdir().unwrap();
             let packs = Packs::new(folder.path().to_owned());
-            let (path, mut bytes) = packs.pack(&blobs).unwrap();
+            let Pack {
+                path, mut bytes, ..
+            } = packs.pack(&blobs).unwrap();
             let path = change(&path, &mut bytes);
             std::fs::write(&path, &bytes).unwrap();
             let found = packs.all().and_then(|_| packs.verify());

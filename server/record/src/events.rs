@@ -112,10 +112,15 @@ pub enum Event {
     Tick,
 }
 
+/// Bytes of lines that are held back, at most.
+const HELD: usize = 64 << 10;
+
 /// The file of events.
 pub struct Feed {
     file: File,
     path: PathBuf,
+    /// Lines that are held back.
+    held: Option<Vec<u8>>,
 }
 
 impl Feed {
@@ -137,6 +142,7 @@ impl Feed {
         Ok(Feed {
             file,
             path: path.to_owned(),
+            held: None,
         })
     }
 
@@ -148,9 +154,40 @@ impl Feed {
         let mut line = serde_json::to_vec(event)
             .map_err(|error| Error::io(&self.path, std::io::Error::other(error)))?;
         line.push(b'\n');
+        let Some(held) = &mut self.held else {
+            return self.append(&line);
+        };
+        held.append(&mut line);
+        match held.len() > HELD {
+            true => {
+                let lines = std::mem::take(held);
+                self.append(&lines)
+            }
+            false => Ok(()),
+        }
+    }
+
+    fn append(&mut self, lines: &[u8]) -> Result<()> {
         self.file
-            .write_all(&line)
+            .write_all(lines)
             .map_err(|source| Error::io(&self.path, source))
+    }
+
+    /// Holds lines back from here on, some tens of KiB of them: of events that come by the hundred each would be
+    /// a write of its own.
+    pub fn hold(&mut self) {
+        self.held.get_or_insert_default();
+    }
+
+    /// Appends the lines that were held back, and holds none from here on.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn release(&mut self) -> Result<()> {
+        match self.held.take() {
+            Some(lines) if !lines.is_empty() => self.append(&lines),
+            _ => Ok(()),
+        }
     }
 
     /// Makes everything written so far durable.
@@ -193,7 +230,11 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, [whole.as_slice(), b"{\"torn"].concat()).unwrap();
         let mut feed = Feed::open(&path).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        feed.hold();
         feed.write(&note).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        feed.release().unwrap();
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(bytes, [whole.as_slice(), b"{\"torn\n", &whole].concat());
         assert_eq!(feed.digest().unwrap(), Digest::of(&bytes));

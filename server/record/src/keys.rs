@@ -1,6 +1,6 @@
 //! Memo keys, seeds and rates. Work with equal memo keys is done once.
 
-use fedseal_client_sdk::attestation::Limits;
+use fedseal_client_sdk::canonical::Written;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::round::RoundOf;
 use crate::rundir::Plan;
-use fedseal_rules::experiment::{Experiment, TrainingConfig};
+use fedseal_rules::experiment::Experiment;
 use fedseal_rules::sampling::derive_seed;
 use fedseal_rules::schedule::Schedule;
 
@@ -26,50 +26,81 @@ struct UpdateKey<'a> {
     base: Digest,
     global: Digest,
     learning_rate: f64,
-    training: &'a TrainingConfig,
-    limits: &'a Limits,
+    training: &'a Written,
+    limits: &'a Written,
     engine: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     controls: Option<Digest>,
 }
 
-impl RoundOf<'_> {
-    /// The seed of a client's execution, the same in every arm.
-    pub fn update_seed(&self, client: &ClientId) -> Seed {
-        update_seed(self.plan.seed, client, self.round)
-    }
+/// Memo keys of a round's updates. What is long and equal in all of them is written once.
+pub struct UpdateKeys<'a> {
+    of: RoundOf<'a>,
+    /// [`TrainingConfig`](fedseal_rules::experiment::TrainingConfig).
+    training: Written,
+    /// [`Limits`](fedseal_client_sdk::attestation::Limits).
+    limits: Written,
+}
 
+impl UpdateKeys<'_> {
     /// The memo key of a client's update: arms in which everything that determines it is equal share
     /// it.
     ///
     /// # Errors
     /// As [`RoundOf::assignment`].
-    pub fn update_key(&self, client: &ClientId) -> Result<Digest> {
+    pub fn of(&self, client: &ClientId) -> Result<Digest> {
         let RoundOf {
             plan,
             experiment,
             state,
             round,
             ..
-        } = *self;
-        let assignment = self.assignment(client)?;
+        } = self.of;
+        let assignment = self.of.assignment(client)?;
         Ok(Digest::of_json(&UpdateKey {
             kind: "update",
             client,
             round,
             rounds: experiment.federation.rounds,
-            seed: self.update_seed(client),
+            seed: self.of.update_seed(client),
             module: assignment.module,
             shard: assignment.shard,
             attachment: assignment.attachment,
             base: plan.base,
             global: state.global,
             learning_rate: state.learning_rate,
-            training: &experiment.training,
-            limits: &experiment.limits,
+            training: &self.training,
+            limits: &self.limits,
             engine: &plan.engine,
             controls: state.controls,
         })?)
+    }
+}
+
+impl<'a> RoundOf<'a> {
+    /// The seed of a client's execution, the same in every arm.
+    pub fn update_seed(&self, client: &ClientId) -> Seed {
+        update_seed(self.plan.seed, client, self.round)
+    }
+
+    /// The memo key of a client's update, see [`UpdateKeys::of`].
+    ///
+    /// # Errors
+    /// As [`RoundOf::assignment`].
+    pub fn update_key(&self, client: &ClientId) -> Result<Digest> {
+        self.update_keys()?.of(client)
+    }
+
+    /// Memo keys of the round's updates.
+    ///
+    /// # Errors
+    /// A training configuration with a number that is not finite.
+    pub fn update_keys(&self) -> Result<UpdateKeys<'a>> {
+        Ok(UpdateKeys {
+            of: *self,
+            training: Written::of(&self.experiment.training)?,
+            limits: Written::of(&self.experiment.limits)?,
+        })
     }
 }
 

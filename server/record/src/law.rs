@@ -122,11 +122,11 @@ impl RoundOf<'_> {
             plan, experiment, ..
         } = *self;
         let Assignment { module, shard, .. } = assignment;
+        let Some(rules) = plan.site(experiment, client) else {
+            return Leave::default();
+        };
         let facts = site::facts(plan, &experiment.limits, *module, client, *shard);
-        let rules = plan.site(experiment, client);
-        let rule = rules
-            .zip(facts)
-            .and_then(|(rules, facts)| rules.before(&facts).ok());
+        let rule = facts.and_then(|facts| rules.before(&facts).ok());
         rule.map(|rule| rule.leave).unwrap_or_default()
     }
 
@@ -337,10 +337,7 @@ pub fn update_digests(run: &RunState, state: &RoundState) -> Vec<Option<Digest>>
 
 /// Local adapter minus global adapter, flat.
 pub fn delta(local: &Adapter, global: &Adapter) -> Result<Vec<f32>> {
-    local
-        .sub(global)
-        .map(|difference| difference.flat())
-        .map_err(Error::model)
+    local.flat_sub(global).map_err(Error::model)
 }
 
 /// The deltas of a round's updates, in client order; none for an update that does not exist.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fedseal_client_sdk::attestation::{DataUse, Failure, Limits, Usage};
-use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::digest::{Digest, Hashed};
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_client_sdk::lineage::Lineage;
 use fedseal_client_sdk::recording::Recording;
@@ -75,6 +75,8 @@ pub struct Submission {
     pub digest: Digest,
     /// The weight in local examples that the guest claims.
     pub examples: u32,
+    /// Its bytes, where they are at hand: those of the adapter that was made last.
+    pub bytes: Option<Hashed>,
 }
 
 /// Everything that an execution leaves behind. It has all parts but the submission whether it

@@ -57,9 +57,20 @@ impl Setting {
 
 /// Asks every worker in turn, `rounds` times; the median speed of each.
 fn in_turn(workers: &mut [Worker], command: &str, rounds: usize) -> Outcome<Vec<f64>> {
+    let speeds = rounds_in_turn(workers, command, rounds)?;
+    Ok(speeds.iter().map(|speeds| median(speeds)).collect())
+}
+
+/// Speeds of every worker, a round each; every other round goes backwards, since who comes first after a change
+/// of side is not as fast as who follows.
+fn rounds_in_turn(workers: &mut [Worker], command: &str, rounds: usize) -> Outcome<Vec<Vec<f64>>> {
     let mut speeds = vec![Vec::new(); workers.len()];
     for round in 1..=rounds {
-        for (worker, speeds) in workers.iter_mut().zip(&mut speeds) {
+        let mut turns: Vec<_> = workers.iter_mut().zip(&mut speeds).collect();
+        if round % 2 == 0 {
+            turns.reverse();
+        }
+        for (worker, speeds) in turns {
             let speed = worker.speed(command)?;
             eprintln!(
                 "    {command}, {round} of {rounds}: {}: {speed:.0} tokens/s",
@@ -68,7 +79,7 @@ fn in_turn(workers: &mut [Worker], command: &str, rounds: usize) -> Outcome<Vec<
             speeds.push(speed);
         }
     }
-    Ok(speeds.iter().map(|speeds| median(speeds)).collect())
+    Ok(speeds)
 }
 
 /// Index of the largest.
@@ -222,18 +233,24 @@ pub(super) fn earlier(setting: &Setting, before: &Path, revision: &str) -> Outco
             for worker in &mut workers {
                 worker.tune_threads(command, setting.cores)?;
             }
-            let speeds = in_turn(&mut workers, command, setting.rounds)?;
+            let speeds = rounds_in_turn(&mut workers, command, 2 * setting.rounds)?;
             let what = match command.split(' ').collect::<Vec<_>>()[..] {
                 ["generate", batch, _] => format!("generate.batch{batch}"),
                 _ => format!("train.{case}"),
             };
             for (pair, speeds) in workers.chunks(2).zip(speeds.chunks(2)) {
+                let ratios: Vec<f64> = speeds[0]
+                    .iter()
+                    .zip(&speeds[1])
+                    .map(|(a, b)| a / b)
+                    .collect();
                 figures.push(ratio(
                     format!("{what}.{}.today_ratio", short(&pair[0])),
-                    speeds[0] / speeds[1],
+                    median(&ratios),
                     format!(
                         "{:.0} tokens/s against {:.0} of {revision}",
-                        speeds[0], speeds[1]
+                        median(&speeds[0]),
+                        median(&speeds[1])
                     ),
                 ));
             }

@@ -66,7 +66,7 @@ pub(super) fn bench(figures: &[Map<String, Value>], prefix: &str) -> String {
     out + &origin
 }
 
-fn shown(figure: &Map<String, Value>) -> String {
+pub(super) fn shown(figure: &Map<String, Value>) -> String {
     let number = |key: &str| figure.get(key).and_then(Value::as_f64);
     let count = |key: &str| figure.get(key).and_then(Value::as_u64);
     let share = figure.get("unit").and_then(Value::as_str) == Some("%");

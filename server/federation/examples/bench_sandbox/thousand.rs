@@ -1,5 +1,5 @@
 //! A thousand clients in each of ten rounds, from set-up to report, as a run of an experiment has them: without
-//! training, and with one step of it.
+//! training, and, in two rounds, with one step of it.
 
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
@@ -9,10 +9,11 @@ use std::time::Instant;
 
 use fedseal_client_sdk::keys::{SigningKey, TrustStore};
 use fedseal_client_sdk::module::{self, ModulePredicate};
+use fedseal_federation::Error;
 use fedseal_federation::lab::{Lab, TuningLab};
 use fedseal_federation::runner::pool::run_jobs;
 use fedseal_federation::runner::{Options as Places, Run};
-use fedseal_federation::{Error, Result};
+use fedseal_record::events::Event;
 use fedseal_rules::experiment::{Experiment, adapter_config};
 use fedseal_sandbox::TrainOptions;
 use fedseal_tuning::Example;
@@ -21,7 +22,12 @@ use super::{Options, Outcome, figure};
 
 /// Clients of the federation, all of which are in each round.
 const CLIENTS: usize = 1000;
+/// Rounds without training.
 const ROUNDS: usize = 10;
+/// Rounds with a training step, fewer: each is a thousand training steps.
+const TRAINED_ROUNDS: usize = 2;
+/// Clients between two lines about how far it is.
+const TOLD: usize = 250;
 /// Examples of a client's shard.
 const EXAMPLES: usize = 50;
 /// Examples of a training step.
@@ -33,14 +39,14 @@ const NO_TRAINING: &str = "free-rider-random";
 const TRAINING: &str = "benign";
 
 /// The experiment; what is measured at its end is as little as can be.
-fn text(policy: &str) -> String {
+fn text(policy: &str, rounds: usize) -> String {
     let mut text = format!(
         r#"
 title = "a thousand clients"
 seeds = [1]
 arms = ["clean"]
 [federation]
-rounds = {ROUNDS}
+rounds = {rounds}
 sampled = {CLIENTS}
 [training]
 local_steps = 1
@@ -130,21 +136,46 @@ fn places(folder: &Path, policy: &str) -> std::result::Result<Places, Box<dyn st
     })
 }
 
-/// Runs it; the seconds from the set-up to the report.
-fn whole(options: &Options, policy: &str) -> std::result::Result<f64, Box<dyn std::error::Error>> {
+/// Says how far something is, on the standard error: the figures are on the standard output.
+fn say(begun: Instant, what: &str, done: usize, all: usize) {
+    if done.is_multiple_of(TOLD) || done == all {
+        eprintln!(
+            "    {:5.1} s: {what}, {done} of {all}",
+            begun.elapsed().as_secs_f64()
+        );
+    }
+}
+
+/// Runs it; the seconds from the set-up to the report. `told`: says how many clients are done.
+fn whole(
+    options: &Options,
+    policy: &str,
+    rounds: usize,
+    told: bool,
+) -> std::result::Result<f64, Box<dyn std::error::Error>> {
     let folder = options.folder.join(format!("thousand-{policy}"));
     let places = places(&folder, policy)?;
-    let experiment = Experiment::parse(&text(policy), "thousand.toml")?;
+    let experiment = Experiment::parse(&text(policy, rounds), "thousand.toml")?;
     let begun = Instant::now();
     let mut run = Run::create(folder.join("run"), experiment, places)?;
-    let report = run.execute(&mut |_| ControlFlow::Continue(()))?;
+    let mut done = 0;
+    let report = run.execute(&mut |event| {
+        if told && matches!(event, Event::Update { .. }) {
+            done += 1;
+            say(begun, "clients in rounds", done, CLIENTS * rounds);
+        }
+        ControlFlow::Continue(())
+    })?;
     let seconds = begun.elapsed().as_secs_f64();
-    let rounds = report.arms.iter().flat_map(|arm| &arm.rounds);
-    let clients = rounds.flat_map(|round| &round.clients);
+    let clients = report
+        .arms
+        .iter()
+        .flat_map(|arm| &arm.rounds)
+        .flat_map(|round| &round.clients);
     let counted = clients.filter(|client| client.weight.is_some_and(|weight| weight > 0.0));
     match counted.count() {
-        counted if counted == CLIENTS * ROUNDS => {}
-        counted => return Err(format!("{counted} of {} updates counted", CLIENTS * ROUNDS).into()),
+        counted if counted == CLIENTS * rounds => {}
+        counted => return Err(format!("{counted} of {} updates counted", CLIENTS * rounds).into()),
     }
     drop(run);
     std::fs::remove_dir_all(&folder)?;
@@ -153,7 +184,7 @@ fn whole(options: &Options, policy: &str) -> std::result::Result<f64, Box<dyn st
 
 /// Seconds of the training of a round alone, by as many threads as the run has.
 fn training(options: &Options) -> std::result::Result<f64, Box<dyn std::error::Error>> {
-    let experiment = Experiment::parse(&text(TRAINING), "thousand.toml")?;
+    let experiment = Experiment::parse(&text(TRAINING, TRAINED_ROUNDS), "thousand.toml")?;
     let (lab, _) = TuningLab::load(&experiment, &options.models, "cpu")?;
     fedseal_tuning::set_threads(1);
     let (global, shard) = (lab.initial(&adapter_config(&experiment), 1)?, shard());
@@ -173,45 +204,51 @@ fn training(options: &Options) -> std::result::Result<f64, Box<dyn std::error::E
     // The engine prepares its weights at first use.
     step(0)?;
     let begun = Instant::now();
+    let mut done = 0;
     run_jobs(
         workers(),
         (0..CLIENTS as u64).collect(),
         &AtomicBool::new(false),
         step,
         |batch| {
-            batch
-                .into_iter()
-                .map(|one| one.map(drop))
-                .collect::<Result<()>>()
+            for one in batch {
+                one?;
+                done += 1;
+                say(begun, "training steps alone", done, CLIENTS);
+            }
+            Ok(())
         },
         || ControlFlow::Continue(()),
     )?;
     Ok(begun.elapsed().as_secs_f64())
 }
 
-/// Client runs a second of the whole path without training.
+/// Client runs a second of the whole path without training, and the memory.
 pub(crate) fn untrained(options: &Options) -> Outcome {
-    let seconds = whole(options, NO_TRAINING)?;
+    let seconds = whole(options, NO_TRAINING, ROUNDS, false)?;
     figure(
         "clients.per_second",
         (CLIENTS * ROUNDS) as f64 / seconds,
         "1/s",
     );
+    if let Some(peak) = peak_mb() {
+        figure("clients.peak_mb", peak, "MiB");
+    }
     Ok(())
 }
 
 /// Client runs a second with a training step, the share of the time that is not training, and the memory.
 pub(crate) fn trained(options: &Options) -> Outcome {
-    let alone = training(options)? * ROUNDS as f64;
-    let seconds = whole(options, TRAINING)?;
+    let alone = training(options)? * TRAINED_ROUNDS as f64;
+    let seconds = whole(options, TRAINING, TRAINED_ROUNDS, true)?;
     figure(
         "clients.trained_per_second",
-        (CLIENTS * ROUNDS) as f64 / seconds,
+        (CLIENTS * TRAINED_ROUNDS) as f64 / seconds,
         "1/s",
     );
     figure("clients.overhead_share", 1.0 - alone / seconds, "share");
     if let Some(peak) = peak_mb() {
-        figure("clients.peak_mb", peak, "MiB");
+        figure("clients.trained_peak_mb", peak, "MiB");
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::digest::{Digest, Hashed};
 use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_ledger::Blobs;
@@ -140,7 +140,7 @@ impl Seat {
         });
         // Nothing leaves but what the attestation names.
         let names = named(&evidence.predicate, evidence.attestation);
-        let blobs = evidence.blobs.into_iter();
+        let blobs = evidence.blobs.into_iter().map(Hashed::into_parts);
         package.blobs = blobs.filter(|(digest, _)| names.contains(digest)).collect();
         package.to_bytes()
     }

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round};
 
+use super::each::each;
 use super::job::Job;
-use super::{Run, Watch};
+use super::{ADAPTER_BYTES, Run, Watch};
 use crate::{Error, Result};
 use fedseal_record::law::{admission, delta, median, norm, past};
 use fedseal_record::round::RoundOf;
@@ -20,6 +21,8 @@ pub(super) struct Candidate {
     pub update: UpdateRef,
     /// Local minus global adapter; none after a failure.
     pub delta: Option<Vec<f32>>,
+    /// Its norm; 0 where there is none.
+    norm: f64,
 }
 
 /// Facts that are the same for every update of a round.
@@ -70,31 +73,48 @@ impl Run {
         window: u32,
     ) -> Result<(Vec<Candidate>, Around)> {
         let global = self.adapter(&of.state.global)?;
-        let mut candidates = Vec::new();
-        for client in &of.state.clients {
-            let key = of.update_key(client)?;
-            let update = self.state.updates.get(&key).cloned().ok_or_else(|| {
-                Error::tampered(
-                    format!("update {key}"),
-                    "is not in the log though it was executed",
-                )
+        let keys = self.update_keys(of)?;
+        let mut candidates = Vec::with_capacity(keys.len());
+        // As many adapters at once as are kept in memory.
+        let together = (ADAPTER_BYTES / (4 * global.len()).max(1)).max(1);
+        let clients = of.state.clients.chunks(together);
+        for (clients, keys) in clients.zip(keys.chunks(together)) {
+            let mut updates = Vec::with_capacity(keys.len());
+            for key in keys {
+                let update = self.state.updates.get(key).cloned().ok_or_else(|| {
+                    Error::tampered(
+                        format!("update {key}"),
+                        "is not in the log though it was executed",
+                    )
+                })?;
+                let local = match update.update {
+                    Some(digest) => Some(self.adapter(&digest)?),
+                    None => None,
+                };
+                updates.push((update, local));
+            }
+            let changes = each(&updates, self.workers, |(_, local)| {
+                let Some(local) = local else {
+                    return Ok((None, 0.0));
+                };
+                let delta = delta(local, &global)?;
+                let norm = norm(&delta);
+                Ok((Some(delta), norm))
             })?;
-            let delta = match update.update {
-                Some(digest) => {
-                    let local = self.adapter(&digest)?;
-                    Some(delta(&local, &global)?)
-                }
-                None => None,
-            };
-            candidates.push(Candidate {
-                client: client.clone(),
-                update,
-                delta,
-            });
+            let found = clients.iter().zip(updates).zip(changes);
+            candidates.extend(
+                found.map(|((client, (update, _)), (delta, norm))| Candidate {
+                    client: client.clone(),
+                    update,
+                    delta,
+                    norm,
+                }),
+            );
         }
         let norms = candidates
             .iter()
-            .filter_map(|c| c.delta.as_deref().map(norm))
+            .filter(|candidate| candidate.delta.is_some())
+            .map(|candidate| candidate.norm)
             .collect();
         let around = Around {
             median_norm: median(norms),
@@ -124,7 +144,7 @@ impl Run {
         Ok(look(&Facts {
             attested: &attested,
             expected: &expected,
-            norm: candidate.delta.as_deref().map_or(0.0, norm),
+            norm: candidate.norm,
             median_norm: around.median_norm,
             behaviour: probed.map(|(own, global)| (own.behaviour, global.behaviour)),
             paired: probed.map(|(own, global)| Paired::of(global, own)),

@@ -259,7 +259,7 @@ impl Run {
                 base: shared.plan.base,
                 engine: &shared.plan.engine,
             };
-            let stated = evidence::state(&stating, execution, outcome, None, 0.0);
+            let stated = evidence::state(&stating, execution, outcome, None, 0.0)?;
             all.push((stated.signed(&self.node)?, end));
         }
         self.log_arrivals(all, watch)

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use fedseal_client_sdk::attestation::{self, TranscriptRef, UpdatePredicate};
-use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::digest::{Digest, Hashed};
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_client_sdk::keys::{PublicKey, SigningKey};
 use fedseal_client_sdk::record::Record;
@@ -65,7 +65,7 @@ pub struct Evidence {
     pub log: Vec<String>,
     /// Everything that the attestation names by digest and that is not stored yet, and the
     /// envelope itself.
-    pub(crate) blobs: Vec<(Digest, Vec<u8>)>,
+    pub(crate) blobs: Vec<Hashed>,
 }
 
 /// Statement about an execution before it is signed, with everything that it names.
@@ -80,7 +80,7 @@ pub struct Stated {
     /// The guest's log lines.
     pub log: Vec<String>,
     /// Blobs that the statement names and that are not stored yet.
-    pub(crate) blobs: Vec<(Digest, Vec<u8>)>,
+    pub(crate) blobs: Vec<Hashed>,
 }
 
 impl Stated {
@@ -89,9 +89,9 @@ impl Stated {
     /// # Errors
     /// As [`attestation::sign`].
     pub fn signed(mut self, key: &SigningKey) -> Result<Evidence> {
-        let envelope = attestation::sign(&self.predicate, key)?.to_bytes();
-        let attestation = Digest::of(&envelope);
-        self.blobs.push((attestation, envelope));
+        let envelope = Hashed::of(attestation::sign(&self.predicate, key)?.to_bytes());
+        let attestation = envelope.digest();
+        self.blobs.push(envelope);
         Ok(self.attested(attestation))
     }
 
@@ -130,7 +130,7 @@ pub struct Stating<'a> {
 /// Attests an execution. `score` is the data check's, `seconds` the time that it took in all.
 ///
 /// # Errors
-/// As [`attestation::sign`].
+/// As [`attestation::sign`] and [`state`].
 pub fn attest(
     attester: &Attester,
     execution: Execution,
@@ -143,31 +143,36 @@ pub fn attest(
         base: attester.base,
         engine: &attester.engine,
     };
-    state(&stating, execution, outcome, score, seconds).signed(&attester.key)
+    state(&stating, execution, outcome, score, seconds)?.signed(&attester.key)
 }
 
 /// As [`attest`], without the signature.
+///
+/// # Errors
+/// An object of the sandbox whose digest its bytes do not have.
 pub fn state(
     stating: &Stating<'_>,
     execution: Execution,
     outcome: RunOutcome,
     score: Option<f64>,
     seconds: f64,
-) -> Stated {
-    let transcript = outcome.transcript.to_bytes();
+) -> Result<Stated> {
+    let transcript = Hashed::of(outcome.transcript.to_bytes());
     let reference = TranscriptRef {
         root: outcome.transcript.root(),
         entries: u32::try_from(outcome.transcript.len()).unwrap_or(u32::MAX),
-        blob: Digest::of(&transcript),
+        blob: transcript.digest(),
     };
-    let mut blobs = vec![(reference.blob, transcript)];
+    let mut blobs = vec![transcript];
     for (digest, examples) in &outcome.datasets {
-        blobs.push((*digest, examples_bytes(examples)));
+        blobs.push(named(digest, Hashed::of(examples_bytes(examples)))?);
     }
     let (adapter, examples, failure) = match outcome.submission {
         Ok(submission) => {
             if submission.digest != execution.global {
-                blobs.push((submission.digest, submission.adapter.to_bytes()));
+                let bytes = submission.bytes;
+                let bytes = bytes.unwrap_or_else(|| Hashed::of(submission.adapter.to_bytes()));
+                blobs.push(named(&submission.digest, bytes)?);
             }
             let adapter = (submission.digest, submission.adapter);
             (Some(adapter), submission.examples, None)
@@ -196,31 +201,32 @@ pub fn state(
         engine: stating.engine.to_owned(),
         seconds,
     };
-    Stated {
+    Ok(Stated {
         predicate,
         key: execution.key,
         adapter,
         log: outcome.log,
         blobs,
+    })
+}
+
+/// Bytes that must have a digest.
+fn named(expected: &Digest, bytes: Hashed) -> Result<Hashed> {
+    match bytes.digest() {
+        got if got == *expected => Ok(bytes),
+        got => Err(Error::mismatch(
+            "an object of the sandbox",
+            "has another digest than it says",
+            expected,
+            &got,
+        )),
     }
 }
 
 /// Stores the blobs of many executions durably. Only then may their records be published.
 ///
 /// # Errors
-/// [`Error::Ledger`] from the disk; a digest of the sandbox that its bytes do not have.
+/// [`Error::Ledger`] from the disk.
 pub fn store(blobs: &Blobs, all: &[Evidence]) -> Result<()> {
-    let named = || all.iter().flat_map(|evidence| &evidence.blobs);
-    let stored = blobs.put_many(named().map(|(_, bytes)| bytes.as_slice()))?;
-    for ((expected, _), got) in named().zip(&stored) {
-        if expected != got {
-            return Err(Error::mismatch(
-                "an object of the sandbox",
-                "has another digest than it says",
-                expected,
-                got,
-            ));
-        }
-    }
-    Ok(())
+    Ok(blobs.put_hashed(all.iter().flat_map(|evidence| &evidence.blobs))?)
 }

@@ -93,33 +93,43 @@ impl Run {
             self.append(&Record::CanariesOpened { digest })?;
             self.publish()?;
         }
-        if self.state.report.is_none() {
-            self.progress.done = self.progress.total;
-            self.progress.label = "finished".into();
-            let mut report = self.make_report(State::Finished, None)?;
-            if report.changed_nothing() {
-                let text = "no update counted in any round: every arm's adapter is the first one";
-                let note = Event::Note { text: text.into() };
-                self.feed.write(&note)?;
-                let _ = watch(&note);
-            }
-            // The feed ends here: its digest goes into the report, so nothing may follow.
-            self.feed.write(&Event::Finished {
-                seconds: report.seconds,
-            })?;
-            self.feed.sync()?;
-            report.events = Some(self.feed.digest()?);
-            let digest = self.blobs.put(&report.to_bytes()?)?;
-            self.append(&Record::Report { digest })?;
-            self.append(&Record::Closed)?;
-            self.remove_unreferenced()?;
-            self.publish()?;
-        }
-        let report = self.finished_report()?;
+        let report = match self.state.report {
+            Some(_) => self.finished_report()?,
+            None => self.conclude(watch)?,
+        };
         // The work is done and logged: a callback that wants to stop now has nothing to stop.
         let _ = watch(&Event::Finished {
             seconds: report.seconds,
         });
+        Ok(report)
+    }
+
+    /// Makes the final report, logs it, and closes the log.
+    fn conclude(&mut self, watch: Watch<'_>) -> Result<Report> {
+        self.progress.done = self.progress.total;
+        self.progress.label = "finished".into();
+        let mut report = self.make_report(State::Finished, None)?;
+        if report.changed_nothing() {
+            let text = "no update counted in any round: every arm's adapter is the first one";
+            let note = Event::Note { text: text.into() };
+            self.feed.write(&note)?;
+            let _ = watch(&note);
+        }
+        // The feed ends here: its digest goes into the report, so nothing may follow.
+        self.feed.write(&Event::Finished {
+            seconds: report.seconds,
+        })?;
+        self.feed.sync()?;
+        report.events = Some(self.feed.digest()?);
+        // As it is read from the bytes, where a number has one form.
+        report.experiment = canonical::from_slice(&canonical::to_vec(&report.experiment)?)?;
+        let bytes = report.to_bytes()?;
+        let digest = self.blobs.put(&bytes)?;
+        self.append(&Record::Report { digest })?;
+        self.append(&Record::Closed)?;
+        self.remove_unreferenced()?;
+        self.publish()?;
+        rundir::write_atomically(&self.dir.report(), &bytes)?;
         Ok(report)
     }
 

@@ -260,7 +260,7 @@ impl Gathering {
             }
         }
         // What the run has already is not stored again.
-        stated.blobs.retain(|(digest, _)| *digest != task.global);
+        stated.blobs.retain(|blob| blob.digest() != task.global);
         Ok(Stated::attested(stated, attestation))
     }
 }

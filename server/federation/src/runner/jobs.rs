@@ -9,9 +9,9 @@ use fedseal_tuning::Adapter;
 
 use super::evidence::{self, Evidence};
 use super::job::{DefendJob, Done, Job, MeasureJob, Performed};
-use super::perform::{compared, perform};
-use super::pool::run_jobs;
-use super::{Run, Shared, Watch};
+use super::perform::{compared, engine, perform, perform_in};
+use super::pool::run_by;
+use super::{Run, Watch};
 use crate::Result;
 use fedseal_record::blobs::{DefenceData, Measured};
 use fedseal_record::events::Event;
@@ -27,7 +27,6 @@ impl Run {
         let (workers, lent) = (self.workers, self.lent.clone());
         // Both closures below are called on this thread alone and never at once.
         let watch = std::cell::RefCell::new(watch);
-        let work = |job| work(&shared, &key, job);
         let done = |batch| {
             let mut watch = watch.borrow_mut();
             self.take_in_batch(batch, &mut **watch)
@@ -37,8 +36,21 @@ impl Run {
             (**watch)(&Event::Tick)
         };
         let Some(lent) = lent else {
-            return run_jobs(workers, jobs, &shared.cancel, work, done, tick);
+            let engine = engine(&shared);
+            return run_by(
+                workers,
+                jobs,
+                &shared.cancel,
+                |hands| {
+                    shared.executor.session(&engine, &mut |session| {
+                        hands.each(|job| signed(perform_in(&shared, session, job)?, &key));
+                    })
+                },
+                done,
+                tick,
+            );
         };
+        let work = |job| signed(perform(&shared, job)?, &key);
         let plan = Digest::of_json(&shared.plan)?;
         let named = jobs.into_iter().map(|job| Ok((job.task(plan).id()?, job)));
         let named = named.collect::<Result<_>>()?;
@@ -177,10 +189,17 @@ impl Run {
             self.append(&evidence.record)?;
         }
         self.publish()?;
+        // What is said of them is written together, also where somebody stops it.
+        self.feed.hold();
+        let mut told = Ok(());
         for evidence in all {
-            self.tell_update(evidence, watch)?;
+            told = self.tell_update(evidence, watch);
+            if told.is_err() {
+                break;
+            }
         }
-        Ok(())
+        self.feed.release()?;
+        told
     }
 
     fn tell_update(&mut self, evidence: Evidence, watch: Watch<'_>) -> Result<()> {
@@ -219,10 +238,14 @@ impl Run {
             return Ok(Vec::new());
         };
         let mut arms = Vec::new();
-        for (arm, state) in self.open_arms(round.0) {
-            let of = self.shared.round_of(&arm, round, &state);
+        for arm in &self.arms {
+            let state = self.state.round(&arm.id, round.0);
+            let Some(state) = state.filter(|state| state.aggregated.is_none()) else {
+                continue;
+            };
+            let of = self.shared.round_of(arm, round, state);
             if state.clients.contains(client) && of.update_key(client)? == *key {
-                arms.push(arm.id);
+                arms.push(arm.id.clone());
             }
         }
         Ok(arms)
@@ -274,9 +297,9 @@ impl Run {
     }
 }
 
-/// Executes one job on a thread of this process, and signs what a module did.
-fn work(shared: &Shared, key: &SigningKey, job: Job) -> Result<Done> {
-    Ok(match perform(shared, job)? {
+/// A job that was done on a thread of this process, with a signature where a module did it.
+fn signed(performed: Performed, key: &SigningKey) -> Result<Done> {
+    Ok(match performed {
         Performed::Update(stated) => Done::Update(Box::new(stated.signed(key)?)),
         other => Done::Other(Box::new(other)),
     })

@@ -46,6 +46,7 @@ pub mod canary;
 mod candidates;
 mod collect;
 pub mod courier;
+mod each;
 pub mod evidence;
 mod exchange;
 mod finish;
@@ -173,6 +174,8 @@ pub struct Run {
     /// Adapters on the canaries of a round.
     probed: HashMap<(Digest, u32), Probed>,
     replays: HashMap<Digest, Replay>,
+    /// Memo keys of a round's clients, in their order, by arm.
+    update_keys: HashMap<(String, Round), Arc<Vec<Digest>>>,
     /// Server optimisers by arm, and how many rounds each has seen.
     optimisers: HashMap<String, (u32, Box<dyn Optimiser>)>,
     progress: Progress,

@@ -47,6 +47,8 @@ pub(super) fn members(
         }
     }
     let mut left = MOST_EXAMPLES;
+    // Clients may have the same files: these are read and stored once.
+    let mut stored: BTreeMap<Vec<String>, (Digest, u32)> = BTreeMap::new();
     let mut clients = Vec::new();
     for client in &experiment.clients {
         let module = known.get(client.module.as_str()).copied();
@@ -57,10 +59,19 @@ pub(super) fn members(
             continue;
         }
         let mut store = |files: &[String]| -> Result<(Digest, u32)> {
+            // They count for each client. Where there is no room for them, reading says so.
+            if let Some(found) = stored.get(files).copied()
+                && let Some(rest) = left.checked_sub(found.1 as usize)
+            {
+                left = rest;
+                return Ok(found);
+            }
             let how = How::of(&experiment.data);
-            let examples = own::pairs(&options.files, files, how, &mut left)
-                .and_then(|examples| put(blobs, &examples));
-            examples.map_err(|error| own::about(&format!("client {}", client.name), error))
+            let found = own::pairs(&options.files, files, how, &mut left)
+                .and_then(|examples| put(blobs, &examples))
+                .map_err(|error| own::about(&format!("client {}", client.name), error))?;
+            stored.insert(files.to_vec(), found);
+            Ok(found)
         };
         let (shard, examples) = store(&client.shard)?;
         let attachment = match client.attachment.is_empty() {

@@ -14,25 +14,24 @@ use super::job::{Job, Performed, UpdateJob};
 use super::measure::Meter;
 use super::server_input;
 use crate::defence::{Tools, mend};
-use crate::execute::{Stoppable, data_score};
+use crate::execute::{OneByOne, Session, Stoppable, data_score};
 use crate::replay;
 use crate::{Error, Result};
 use fedseal_rules::admission::Replay;
 
-/// Executes a client's module. When the run was stopped meanwhile, the outcome is of no use.
-fn execute(shared: &Shared, job: &UpdateJob) -> Result<RunOutcome> {
-    let engine = Stoppable {
+/// The run's engine, which stops when the run does: then an outcome is of no use.
+pub(super) fn engine(shared: &Shared) -> Stoppable<'_> {
+    Stoppable {
         engine: shared.lab.engine(),
         stop: &shared.cancel,
-    };
-    shared.executor.run(&job.module, &job.input, &engine)
+    }
 }
 
 /// Executes a client's module, and states what it did.
-fn execute_and_state(shared: &Shared, job: UpdateJob) -> Result<Stated> {
+fn execute_and_state(shared: &Shared, session: &dyn Session, job: UpdateJob) -> Result<Stated> {
     let halt = || shared.go_on().is_break();
     let begun = Instant::now();
-    let outcome = execute(shared, &job)?;
+    let outcome = session.run(&job.module, &job.input)?;
     let judge = shared.judge.as_ref();
     let score = judge.and_then(|judge| data_score(judge, &job.input, &outcome, &halt));
     if halt() {
@@ -53,9 +52,7 @@ fn execute_and_state(shared: &Shared, job: UpdateJob) -> Result<Stated> {
         base: shared.plan.base,
         engine: &shared.plan.engine,
     };
-    Ok(evidence::state(
-        &stating, execution, outcome, score, seconds,
-    ))
+    evidence::state(&stating, execution, outcome, score, seconds)
 }
 
 /// Executes one job.
@@ -63,14 +60,27 @@ fn execute_and_state(shared: &Shared, job: UpdateJob) -> Result<Stated> {
 /// # Errors
 /// [`Error::Interrupted`] when the run was stopped; errors of model, sandbox and data.
 pub(crate) fn perform(shared: &Shared, job: Job) -> Result<Performed> {
+    let engine = engine(shared);
+    let session = OneByOne {
+        executor: shared.executor.as_ref(),
+        engine: &engine,
+    };
+    perform_in(shared, &session, job)
+}
+
+/// As [`perform`]; modules are executed in a session by [`engine`].
+///
+/// # Errors
+/// As [`perform`].
+pub(super) fn perform_in(shared: &Shared, session: &dyn Session, job: Job) -> Result<Performed> {
     let halt = || shared.go_on().is_break();
     match job {
         Job::Update(job) => {
-            let stated = execute_and_state(shared, *job)?;
+            let stated = execute_and_state(shared, session, *job)?;
             Ok(Performed::Update(Box::new(stated)))
         }
         Job::Replay(attestation, job) => {
-            let outcome = execute(shared, &job)?;
+            let outcome = session.run(&job.module, &job.input)?;
             if halt() {
                 return Err(Error::Interrupted);
             }

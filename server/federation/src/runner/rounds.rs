@@ -8,6 +8,8 @@ use fedseal_client_sdk::ids::{ClientId, Round};
 use fedseal_client_sdk::record::{DeviceAggregate, Record};
 use fedseal_tuning::Adapter;
 
+use super::candidates::{Around, Candidate};
+use super::each::each;
 use super::job::{Job, MeasureJob, UpdateJob};
 use super::{Run, Watch};
 use crate::device::OnDevice;
@@ -23,7 +25,7 @@ use fedseal_record::law::{
 use fedseal_record::report::Progress;
 use fedseal_record::round::RoundOf;
 use fedseal_record::state::RoundState;
-use fedseal_rules::admission::Verdict;
+use fedseal_rules::admission::{Admission, Verdict};
 use fedseal_rules::aggregation::Need;
 use fedseal_rules::arms::{Arm, Kind};
 use fedseal_rules::optimiser::Optimiser;
@@ -52,7 +54,19 @@ impl Run {
             self.admit_and_aggregate(&arm, round, watch)?;
         }
         self.tune_after(round, watch)?;
-        self.measure_round(round, watch)
+        self.measure_round(round, watch)?;
+        self.forget_updates();
+        Ok(())
+    }
+
+    /// Forgets the adapters of updates, whose round is over in every arm; those that the next one begins with stay.
+    fn forget_updates(&mut self) {
+        let initial = self.shared.plan.initial;
+        let arms = self.arms.iter();
+        let globals: Vec<Digest> = arms
+            .map(|arm| self.state.global(&arm.id, initial))
+            .collect();
+        self.adapters.retain(|digest, _| globals.contains(digest));
     }
 
     /// Tells of arms whose rule's guarantee does not hold, before the first round.
@@ -118,8 +132,8 @@ impl Run {
         let mut already = 0;
         for (arm, state) in self.open_arms(round) {
             let of = shared.round_of(&arm, Round(round), &state);
-            for client in &state.clients {
-                let key = of.update_key(client)?;
+            let keys = self.update_keys(of)?;
+            for (client, key) in state.clients.iter().zip(keys.iter().copied()) {
                 if self.state.updates.contains_key(&key)
                     || jobs.contains_key(&key)
                     || elsewhere.contains_key(&key)
@@ -141,6 +155,20 @@ impl Run {
         let jobs = order.iter().filter_map(|key| jobs.remove(key)).collect();
         self.execute_jobs(jobs, watch)?;
         self.collect(round, elsewhere.into_values().collect(), watch)
+    }
+
+    /// Memo keys of a round's updates, in the order of its clients; those of one round are kept.
+    pub(super) fn update_keys(&mut self, of: RoundOf<'_>) -> Result<Arc<Vec<Digest>>> {
+        let place = (of.arm.id.clone(), of.round);
+        if let Some(keys) = self.update_keys.get(&place) {
+            return Ok(keys.clone());
+        }
+        let keys = of.update_keys()?;
+        let key = |client: &ClientId| keys.of(client);
+        let keys = Arc::new(each(&of.state.clients, self.workers, key)?);
+        self.update_keys.retain(|(_, round), _| *round == of.round);
+        self.update_keys.insert(place, keys.clone());
+        Ok(keys)
     }
 
     pub(super) fn update_job(
@@ -178,11 +206,9 @@ impl Run {
                 continue;
             }
             wanted.push(state.global);
-            let of = shared.round_of(&arm, Round(round), &state);
-            for client in &state.clients {
-                let key = of.update_key(client)?;
-                wanted.extend(self.state.updates.get(&key).and_then(|u| u.update));
-            }
+            let keys = self.update_keys(shared.round_of(&arm, Round(round), &state))?;
+            let updates = keys.iter().filter_map(|key| self.state.updates.get(key));
+            wanted.extend(updates.filter_map(|update| update.update));
         }
         wanted.sort();
         wanted.dedup();
@@ -212,17 +238,34 @@ impl Run {
         let global = self.adapter(&state.global)?;
         let of = shared.round_of(arm, Round(round), &state);
         let (candidates, around) = self.candidates(of, checks.window())?;
-        for candidate in &candidates {
-            if state.verdicts.contains_key(&candidate.client) {
-                continue;
-            }
-            let verdict = self.with_facts(of, candidate, &around, |facts| checks.decide(facts))?;
-            let id = candidate.update.attestation;
-            self.log_verdict(arm, of.round, &candidate.client, id, &verdict, watch)?;
-        }
+        // What is said of them is written together, also where somebody stops it.
+        self.feed.hold();
+        let judged = self.judge(of, &checks, &candidates, &around, watch);
+        self.feed.release()?;
+        judged?;
         // One checkpoint for the round's verdicts and what follows from them.
         let deltas: Vec<Option<Vec<f32>>> = candidates.into_iter().map(|c| c.delta).collect();
         self.aggregate(arm, round, &global, &deltas, watch)
+    }
+
+    /// Verdicts about the updates of a round that have none yet.
+    fn judge(
+        &mut self,
+        of: RoundOf<'_>,
+        checks: &Admission,
+        candidates: &[Candidate],
+        around: &Around,
+        watch: Watch<'_>,
+    ) -> Result<()> {
+        for candidate in candidates {
+            if of.state.verdicts.contains_key(&candidate.client) {
+                continue;
+            }
+            let verdict = self.with_facts(of, candidate, around, |facts| checks.decide(facts))?;
+            let id = candidate.update.attestation;
+            self.log_verdict(of.arm, of.round, &candidate.client, id, &verdict, watch)?;
+        }
+        Ok(())
     }
 
     fn log_verdict(
@@ -264,17 +307,14 @@ impl Run {
         watch: Watch<'_>,
     ) -> Result<()> {
         let shared = self.shared.clone();
-        let Some(rounds) = self.state.arms.get(&arm.id).cloned() else {
+        let Some(state) = self.state.round(&arm.id, round).cloned() else {
             return Ok(());
         };
         let mut optimiser = match self.optimisers.remove(&arm.id) {
             Some((seen, optimiser)) if seen == round => optimiser,
-            _ => self.optimiser(arm, round, &rounds)?,
+            _ => self.optimiser(arm, round)?,
         };
-        let Some(state) = rounds.get(round as usize) else {
-            return Ok(());
-        };
-        let of = shared.round_of(arm, Round(round), state);
+        let of = shared.round_of(arm, Round(round), &state);
         let tensors = OnDevice(shared.lab.device());
         let Combined {
             weights,
@@ -322,16 +362,12 @@ impl Run {
 
     /// An arm's server optimiser after some rounds. Its state is a function of the deltas so far: it is rebuilt
     /// from the log, so that a resumed run has the same one. A plain one has no state to rebuild.
-    fn optimiser(
-        &mut self,
-        arm: &Arm,
-        seen: u32,
-        rounds: &[RoundState],
-    ) -> Result<Box<dyn Optimiser>> {
+    fn optimiser(&mut self, arm: &Arm, seen: u32) -> Result<Box<dyn Optimiser>> {
         let shared = self.shared.clone();
         let mut optimiser = shared.experiment.server_optimiser(arm)?;
         if shared.experiment.optimiser(arm) != "plain" {
-            for (number, state) in (0..seen).zip(rounds) {
+            let rounds = self.state.arms.get(&arm.id).cloned().unwrap_or_default();
+            for (number, state) in (0..seen).zip(&rounds) {
                 let global = self.adapter(&state.global)?;
                 let deltas = self.deltas(state, &global)?;
                 let of = shared.round_of(arm, Round(number), state);

@@ -302,6 +302,7 @@ fn open_locked(
         shards: Default::default(),
         probed: Default::default(),
         replays: Default::default(),
+        update_keys: Default::default(),
         optimisers: Default::default(),
         progress: Progress::default(),
         begun: Instant::now(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fedseal_client_sdk::attestation::UpdatePredicate;
-use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::digest::{Digest, Hashed};
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_tuning::Adapter;
 
@@ -75,11 +75,7 @@ impl Asked<'_> {
             key: task.key,
             adapter,
             log: log.to_vec(),
-            blobs: package
-                .blobs
-                .iter()
-                .map(|(digest, bytes)| (*digest, bytes.clone()))
-                .collect(),
+            blobs: package.blobs.values().cloned().map(Hashed::of).collect(),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use fedseal_client_sdk::canonical;
-use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::digest::{Digest, Hashed};
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::CompiledCache;
 use fedseal_tuning::{Adapter, Example};
@@ -205,7 +205,7 @@ impl Hands {
                     predicate: Box::new(stated.predicate),
                     log: stated.log,
                 });
-                package.blobs = stated.blobs.into_iter().collect();
+                package.blobs = stated.blobs.into_iter().map(Hashed::into_parts).collect();
                 package
             }
             Performed::Replay {

@@ -267,6 +267,7 @@ impl OpenRun {
         };
         let window = checks.map_or(0, Admission::window);
         let around = Around::new(of, &self.state, &self.blobs, deltas, window);
+        let keys = of.update_keys()?;
         for (client, delta) in state.clients.iter().zip(deltas) {
             let Some(verdict) = state.verdicts.get(client) else {
                 return Err(disagrees(
@@ -281,7 +282,7 @@ impl OpenRun {
                     verdict.entry, arm.id
                 )
             };
-            let key = of.update_key(client)?;
+            let key = keys.of(client)?;
             if self.state.attestations.get(&verdict.attestation) != Some(&key) {
                 return Err(Error::tampered(
                     item(),

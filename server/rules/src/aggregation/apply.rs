@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fedseal_adapter::Adapter;
-use fedseal_kernels::{columns, parallel};
+use fedseal_kernels::columns;
 
 use super::device::{Found, Tensors};
 use super::outcome::Outcome;
@@ -362,9 +362,6 @@ pub(crate) fn weighted_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> 
     columns::weighted_sum(&rows(updates), weights)
 }
 
-/// Values that are looked at together.
-const PART: usize = 16 * 1024;
-
 /// As [`weighted_sum`], without reading updates whose weight is 0.
 pub(crate) fn chosen_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
     let all = || updates.iter().zip(weights);
@@ -375,10 +372,9 @@ pub(crate) fn chosen_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
     if rows.is_empty() {
         return vec![0.0; updates.first().map_or(0, |update| update.delta.len())];
     }
-    let mut sum = columns::weighted_sum(&rows, &own);
     // The sign of a zero is that of the whole sum: 0 times a value above 0 makes it positive.
     let negative = |value: &f32| value.to_bits() == (-0.0_f32).to_bits();
-    parallel::for_parts(&mut sum, PART, &|part, values| {
+    let settle = |start: usize, values: &mut [f32]| {
         // Without a way out of the loop, so that several values are looked at together.
         let any = |any: bool, value: &f32| any | negative(value);
         if !values.iter().fold(false, any) {
@@ -386,13 +382,13 @@ pub(crate) fn chosen_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
         }
         for (at, value) in values.iter_mut().enumerate() {
             if negative(value) {
-                let column = part * PART + at;
-                let terms = all().map(|(update, weight)| weight * f64::from(update.delta[column]));
+                let terms =
+                    all().map(|(update, weight)| weight * f64::from(update.delta[start + at]));
                 *value = terms.sum::<f64>() as f32;
             }
         }
-    });
-    sum
+    };
+    columns::settled_sum(&rows, &own, &settle)
 }
 
 /// The mean of the chosen updates, on a device.

@@ -2,9 +2,11 @@
 //! top right singular vector; the squared projection on it is the outlier score; drop the
 //! `filter * m` highest; the mean of the updates that every iteration kept.
 
+use fedseal_kernels::{distances, parallel};
+
 use super::definition::{Definition, Parameter, Range, Takes};
 use super::device::{Found, Near, Tensors};
-use super::{DeviceForm, Inputs, Outcome, Rule, Update, mean_on, uniform, weighted_sum};
+use super::{DeviceForm, Inputs, Outcome, Rule, Update, chosen_sum, mean_on, uniform};
 use crate::sampling;
 
 /// Definition of the rule.
@@ -72,12 +74,15 @@ impl Rule for Dnc {
         let mut kept = Kept::all(n);
         for iteration in 0..self.iterations.max(1) {
             let coordinates = self.sampled(updates, inputs, iteration);
-            let Scores { scores, .. } = Scores::of(&gram(updates, &coordinates));
+            let rows = values_at(updates, &coordinates);
+            let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+            // The Gram matrix of the rows around their mean.
+            let Scores { scores, .. } = Scores::of(&distances::centred_products(&rows));
             kept.only(lowest(&scores, keep));
         }
         let weights = uniform(n, &kept.chosen());
         Outcome {
-            delta: weighted_sum(updates, &weights),
+            delta: chosen_sum(updates, &weights),
             weights,
         }
     }
@@ -99,10 +104,7 @@ impl DeviceForm for Dnc {
         let mut kept = Kept::all(n);
         for iteration in 0..self.iterations.max(1) {
             let coordinates = self.sampled(updates, inputs, iteration);
-            let at = |update: &Update<'_>| -> Vec<f32> {
-                coordinates.iter().map(|at| update.delta[*at]).collect()
-            };
-            let rows: Vec<Vec<f32>> = updates.iter().map(at).collect();
+            let rows = values_at(updates, &coordinates);
             let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
             let Some(Near { values, error }) = device.centred_products(&rows)? else {
                 return Ok(None);
@@ -223,28 +225,16 @@ impl Scores {
     }
 }
 
-/// Gram matrix of the updates around their mean, at these coordinates.
-fn gram(updates: &[Update<'_>], coordinates: &[usize]) -> Vec<Vec<f64>> {
-    let n = updates.len();
-    let mut gram = vec![vec![0.0f64; n]; n];
-    for coordinate in coordinates {
-        let values: Vec<f64> = updates
-            .iter()
-            .map(|update| f64::from(update.delta[*coordinate]))
-            .collect();
-        let mean = values.iter().sum::<f64>() / n as f64;
-        for i in 0..n {
-            for j in 0..=i {
-                gram[i][j] += (values[i] - mean) * (values[j] - mean);
-            }
+/// The updates' values at these coordinates.
+fn values_at(updates: &[Update<'_>], coordinates: &[usize]) -> Vec<Vec<f32>> {
+    let mut all = vec![vec![0.0; coordinates.len()]; updates.len()];
+    // Row by row: neighbours in a row come from memory together.
+    parallel::for_parts(&mut all, 1, &|index, rows| {
+        for (value, at) in rows.iter_mut().flatten().zip(coordinates) {
+            *value = updates[index].delta[*at];
         }
-    }
-    for i in 0..n {
-        for j in i + 1..n {
-            gram[i][j] = gram[j][i];
-        }
-    }
-    gram
+    });
+    all
 }
 
 /// The largest eigenvalue of a matrix with its unit vector.

@@ -153,8 +153,10 @@ fn tightest(distances: &[Vec<f64>], size: usize, error: f64) -> Option<Vec<usize
         all.iter_mut().for_each(|one| one.near.sort_unstable());
         let winner = &all[best];
         let same = |one: &Around| one.sure && one.near == winner.near;
+        // A root has half the error of its square, and a share of the error more.
+        let half = error / 2.0 * (1.0 + error);
         let mut others = all.iter();
-        if !others.all(|one| surely_less(winner.sum, one.sum, error) || same(one)) {
+        if !others.all(|one| surely_less(winner.sum, one.sum, half) || same(one)) {
             return None;
         }
     }

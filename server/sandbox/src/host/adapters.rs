@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::digest::Hashed;
 use fedseal_client_sdk::lineage::Kind;
 use fedseal_tuning::Adapter;
 use serde_json::Value;
@@ -52,9 +52,7 @@ pub fn noisy(source: &Adapter, std: f32, seed: u64) -> Adapter {
     let mut gauss = Gauss::new(seed);
     let mut noisy = source.clone();
     for tensor in noisy.tensors.values_mut() {
-        for value in &mut tensor.data {
-            *value += std * gauss.next() as f32;
-        }
+        gauss.add(std, &mut tensor.data);
     }
     noisy
 }
@@ -115,13 +113,15 @@ impl HostState {
         inputs: Vec<u32>,
         params: &[(&str, Value)],
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
-        let digest = Digest(adapter.digest());
+        let bytes = Hashed::of(adapter.to_bytes());
+        let digest = bytes.digest();
         let node = self.node(kind, inputs, Some(digest), None, params)?;
         let handle = self.push(AdapterHandle {
             node,
             adapter: Arc::new(adapter),
             digest,
         })?;
+        self.bytes = Some(bytes);
         Ok((
             handle,
             serde_json::json!({"node": node, "digest": digest.to_string()}),

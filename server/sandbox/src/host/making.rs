@@ -363,6 +363,7 @@ impl HostState {
             adapter: source.adapter,
             digest,
             examples,
+            bytes: self.bytes.take().filter(|bytes| bytes.digest() == digest),
         };
         self.submitted = Some((submission, source.node));
         Ok(((), json!({"digest": digest.to_string()})))

@@ -2,6 +2,7 @@
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
+use fedseal_kernels::gauss::box_muller;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -80,11 +81,17 @@ impl Numbers {
     }
 }
 
-/// Standard normal numbers by Box and Muller, with libm's functions so that the bits are the
+/// Pairs of normal numbers that are made at once.
+const PAIRS: usize = 64;
+
+/// Standard normal numbers by Box and Muller, with libm's logarithm, sine and cosine so that the bits are the
 /// same on every machine.
 pub(super) struct Gauss {
     stream: ChaCha20Rng,
-    spare: Option<f64>,
+    /// Numbers that were made together.
+    made: [f64; 2 * PAIRS],
+    /// How many of them were handed out.
+    used: usize,
 }
 
 impl Gauss {
@@ -92,19 +99,36 @@ impl Gauss {
         let key = Digest::of_parts(&[b"fedseal-noise-v1\0", &seed.to_le_bytes()]);
         Self {
             stream: ChaCha20Rng::from_seed(key.0),
-            spare: None,
+            made: [0.0; 2 * PAIRS],
+            used: 2 * PAIRS,
         }
     }
 
-    pub(super) fn next(&mut self) -> f64 {
-        if let Some(spare) = self.spare.take() {
-            return spare;
+    /// Adds a number times `std` to each value.
+    pub(super) fn add(&mut self, std: f32, mut values: &mut [f32]) {
+        while !values.is_empty() {
+            if self.used >= self.made.len() {
+                self.make();
+            }
+            let ready = self.made.get(self.used..).unwrap_or_default();
+            let count = ready.len().min(values.len());
+            let (now, later) = values.split_at_mut(count);
+            for (value, number) in now.iter_mut().zip(ready) {
+                *value += std * *number as f32;
+            }
+            self.used += count;
+            values = later;
         }
-        let (u, v) = (self.unit(), self.unit());
-        let radius = libm::sqrt(-2.0 * libm::log(u));
-        let angle = 2.0 * std::f64::consts::PI * v;
-        self.spare = Some(radius * libm::sin(angle));
-        radius * libm::cos(angle)
+    }
+
+    fn make(&mut self) {
+        let (mut first, mut second) = ([0.0; PAIRS], [0.0; PAIRS]);
+        for (first, second) in first.iter_mut().zip(&mut second) {
+            (*first, *second) = (self.unit(), self.unit());
+        }
+        let (pairs, _) = self.made.as_chunks_mut::<2>();
+        box_muller(&mut first, &second, pairs);
+        self.used = 0;
     }
 
     /// A number in `(0, 1]`: its logarithm is finite.
@@ -134,11 +158,35 @@ mod tests {
 
     #[test]
     fn gauss_has_the_moments_of_a_standard_normal() {
-        let mut gauss = Gauss::new(3);
-        let values: Vec<f64> = (0..20_000).map(|_| gauss.next()).collect();
-        let mean = values.iter().sum::<f64>() / 20_000.0;
-        let variance = values.iter().map(|x| x * x).sum::<f64>() / 20_000.0 - mean * mean;
+        let mut values = vec![0.0_f32; 20_000];
+        Gauss::new(3).add(1.0, &mut values);
+        let values = || values.iter().copied().map(f64::from);
+        let mean = values().sum::<f64>() / 20_000.0;
+        let variance = values().map(|x| x * x).sum::<f64>() / 20_000.0 - mean * mean;
         assert!(mean.abs() < 0.03, "{mean}");
         assert!((variance - 1.0).abs() < 0.05, "{variance}");
+    }
+
+    #[test]
+    fn gauss_gives_the_bits_of_one_number_after_the_other() {
+        let mut one = Gauss::new(5);
+        let mut expected = Vec::new();
+        while expected.len() < 1000 {
+            let (u, v) = (one.unit(), one.unit());
+            let radius = libm::sqrt(-2.0 * libm::log(u));
+            let angle = 2.0 * std::f64::consts::PI * v;
+            for number in [radius * libm::cos(angle), radius * libm::sin(angle)] {
+                expected.push(1.5 + 0.25 * number as f32);
+            }
+        }
+        let mut values = vec![1.5_f32; 1000];
+        let mut gauss = Gauss::new(5);
+        // Tensors of any length follow one another.
+        let (first, rest) = values.split_at_mut(33);
+        let (second, third) = rest.split_at_mut(500);
+        for part in [first, second, third] {
+            gauss.add(0.25, part);
+        }
+        assert_eq!(values, expected);
     }
 }

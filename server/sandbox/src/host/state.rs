@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fedseal_client_sdk::attestation::Limits;
+use fedseal_client_sdk::digest::Hashed;
 use fedseal_client_sdk::lineage::{Kind, Lineage};
 use fedseal_client_sdk::recording::rounded;
 use fedseal_client_sdk::transcript::{Args, Transcript};
@@ -62,6 +63,8 @@ pub(crate) struct HostState {
     /// The guest's own stream and the host's.
     pub(super) numbers: Numbers,
     pub(super) service: Service,
+    /// Bytes of the adapter that was made last, of which its digest was taken: most runs submit that one.
+    pub(super) bytes: Option<Hashed>,
     /// The update, and its node.
     pub(super) submitted: Option<(Submission, u32)>,
     /// Why the last `submit` was refused, if none went well.
@@ -114,6 +117,7 @@ impl HostState {
             trained: Vec::new(),
             numbers,
             service: Service::new(asks, deadline),
+            bytes: None,
             submitted: None,
             refused: None,
             last_refusal: None,

@@ -573,6 +573,7 @@ impl Executor for Modules {
                 adapter: Arc::new(adapter),
                 digest: update,
                 examples: claimed,
+                bytes: None,
             }),
             transcript,
             lineage,
