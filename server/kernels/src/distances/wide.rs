@@ -74,8 +74,8 @@ macro_rules! near {
                 for row in 0..ROWS {
                     let part = &rows[row].as_chunks::<$lanes>().0[at];
                     let ahead = part.as_ptr().wrapping_add(AHEAD);
-                    // SAFETY: a hint, which may name any address; every x86_64 has the instruction.
-                    unsafe { _mm_prefetch::<_MM_HINT_T1>(ahead.cast()) };
+                    // A hint, which may name any address.
+                    _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
                     // SAFETY: a vector is its lanes.
                     values[row] = unsafe { transmute::<[f32; $lanes], $vector>(*part) };
                     // SAFETY: as above.
