@@ -1,11 +1,17 @@
 //! Guarantees to callers: equal bits, independence of batches and threads, and errors instead of
 //! surprises.
 
+mod architectures;
+mod base;
+mod conversations;
 mod drive;
 mod halting;
 mod hostile;
 mod models;
 mod options;
+mod oracle;
+#[path = "../references/mod.rs"]
+mod references;
 mod steps;
 mod texts;
 mod training;

@@ -1,14 +1,12 @@
 //! `fedseal tune` and its folder: nobody's files are written over, and nothing of a training is lost.
 
-mod program;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 #[cfg(target_os = "linux")]
 use std::process::{Command, Output};
 
-use program::{command, ok, refused};
+use crate::program::{command, ok, refused};
 use serde_json::{Value, json};
 
 /// A folder with a data file, and one beside it for an adapter.

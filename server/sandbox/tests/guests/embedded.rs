@@ -1,11 +1,9 @@
 //! The policies on the embedded model, through the tuning engine.
 
-mod common;
-
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{input, limits, policy};
+use crate::common::{input, limits, policy};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_sandbox::{Engine as _, EngineError, GenerateOptions, RunInput, Sandbox, TuningEngine};
 use fedseal_tuning::{

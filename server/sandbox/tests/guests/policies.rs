@@ -1,10 +1,8 @@
 //! The policies of this repository as components, in the sandbox.
 
-mod common;
-
 use std::sync::Arc;
 
-use common::{Double, hostile, input, limits, policies, policy, run};
+use crate::common::{Double, hostile, input, limits, policies, policy, run};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_client_sdk::lineage::{DataCounts, Kind, Lineage};
@@ -230,7 +228,7 @@ fn other_shapes() -> Adapter {
         rank: 3,
         ..AdapterConfig::default()
     };
-    Adapter::init(&config, &common::shapes(), 1).unwrap()
+    Adapter::init(&config, &crate::common::shapes(), 1).unwrap()
 }
 
 /// Lengths and angles are numbers of the host: in the transcript, of no weight in the lineage.
@@ -445,7 +443,7 @@ fn section(number: u8, content: &[u8]) -> Vec<u8> {
 
 /// A guest that ends at once, with core instances and bytes added to those that it has.
 fn grown(instances: usize, bytes: usize) -> Vec<u8> {
-    let mut guest = common::guest(
+    let mut guest = crate::common::guest(
         r#"(module (memory (export "memory") 1) (func (export "run") (result i32) (i32.const 0)))"#,
     );
     let mut depth = 0_u32;

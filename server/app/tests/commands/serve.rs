@@ -1,13 +1,11 @@
 //! `fedseal serve`: what it serves, what it refuses, and where it writes.
 
-mod program;
-
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
 
-use program::{command, ok, refused};
+use crate::program::{command, ok, refused};
 
 /// Starts a server, waits until it listens, ends it; what it said on standard error.
 fn served(home: &Path, words: &[&str]) -> String {

@@ -1,8 +1,6 @@
 //! Records of a guest's own choices, where a data holder wants less of them.
 
-mod common;
-
-use common::{Double, guest, input, limits};
+use crate::common::{Double, guest, input, limits};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::lineage::Kind;
 use fedseal_client_sdk::transcript::Entry;

@@ -1,13 +1,11 @@
 //! An author's whole path: a new policy, its test, its build, a look into it, and its submission to a
 //! running server; through a layout on disk as well.
 
-mod program;
-
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Stdio};
 
-use program::{command, ok, refused};
+use crate::program::{command, ok, refused};
 
 /// A server on a free port; ended when dropped.
 struct Served {

@@ -1,13 +1,12 @@
 //! Modules in a registry where a command takes one.
 
-#[path = "../../../client-sdk/tests/docker_registry/mod.rs"]
+#[path = "../../../../client-sdk/tests/docker_registry/mod.rs"]
 mod docker_registry;
-mod program;
 
 use std::path::Path;
 
-use docker_registry::{Registry, oracles};
-use program::{ok, refused};
+use self::docker_registry::{Registry, oracles};
+use crate::program::{ok, refused};
 
 /// A folder with a component.
 fn home() -> tempfile::TempDir {

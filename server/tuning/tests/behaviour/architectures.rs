@@ -1,13 +1,11 @@
 //! Checkpoints of every architecture compared with the results of transformers and peft.
 //! `tests/fixtures/architectures.py` made both.
 
-mod references;
-
+use crate::references::{BOUND, Differences, References, fixtures};
 use fedseal_tuning::*;
-use references::{BOUND, Differences, References, fixtures};
 
 fn expected() -> References {
-    references::json(&fixtures().join("architectures.json")).unwrap()
+    crate::references::json(&fixtures().join("architectures.json")).unwrap()
 }
 
 /// Loads the checkpoint with the tokenizer of tiny-llama next to it, as in a downloaded folder.
@@ -34,7 +32,7 @@ fn every_architecture_computes_what_transformers_and_peft_do() {
         assert!(models.keys().any(known), "{architecture:?}");
     }
     for (name, case) in &models {
-        let found = references::compare(&load(name), &texts, case, None);
+        let found = crate::references::compare(&load(name), &texts, case, None);
         let Differences {
             absolute,
             losses,

@@ -1,14 +1,12 @@
 //! `fedseal run` from beginning to end, and what it says when it cannot do what it is asked.
 
-mod program;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use crate::program::small::{SMALL, home};
+use crate::program::{command, ok, refused};
 use fedseal_client_sdk::keys::TrustStore;
-use program::small::{SMALL, home};
-use program::{command, ok, refused};
 use serde_json::Value;
 
 fn fedseal(home: &Path, words: &str) -> Output {

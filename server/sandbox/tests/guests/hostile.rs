@@ -1,11 +1,9 @@
 //! Guests that mean harm: what there is to say beyond `hostile_table.rs`, in which every file of
 //! `tests/hostile` ends with its recorded reason.
 
-mod common;
-
 use std::sync::Arc;
 
-use common::{Double, HostileGuest, hostile, input, limits, run};
+use crate::common::{Double, HostileGuest, hostile, input, limits, run};
 use fedseal_client_sdk::lineage::Kind;
 use fedseal_sandbox::{Limits, Reason, RunOutcome, Sandbox, component};
 

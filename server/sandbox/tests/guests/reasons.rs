@@ -1,8 +1,6 @@
 //! Words of a failure: what the host knows about its cause is in them.
 
-mod common;
-
-use common::{Double, guest, input, limits};
+use crate::common::{Double, guest, input, limits};
 use fedseal_sandbox::{Reason, Recording, RunInput, Sandbox};
 
 /// A guest that logs a line, asks for too many steps, and ends as `end` says.

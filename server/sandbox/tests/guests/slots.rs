@@ -1,8 +1,6 @@
 //! A guest does not find what an earlier guest left in the same slot.
 
-mod common;
-
-use common::{guest, limits, run};
+use crate::common::{guest, limits, run};
 use fedseal_sandbox::{Policy, RunOutcome, Sandbox};
 
 /// Pages that a guest begins with, and pages that it has after growing: within and beyond what a
