@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::process::{exists, output, root, run, say};
+use crate::process::{exists, output, root, run, say, without_own};
 use crate::readme::keep;
 use crate::{Outcome, fail, setup};
 
@@ -161,13 +161,8 @@ fn cargo_fuzz() -> Outcome {
 
 /// Removes the variables that `cargo run` sets for this program or that would choose another toolchain.
 fn clean(command: &mut Command) -> &mut Command {
-    for name in [
-        "CARGO",
-        "CARGO_MANIFEST_DIR",
-        "CARGO_MANIFEST_PATH",
-        "CARGO_PKG_NAME",
-        "RUSTUP_TOOLCHAIN",
-    ] {
+    without_own(command);
+    for name in ["CARGO", "RUSTUP_TOOLCHAIN"] {
         command.env_remove(name);
     }
     command.current_dir(root())

@@ -21,11 +21,10 @@ mod templates;
 mod tuning;
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 
-use crate::process::{root, run, say};
+use crate::process::{cargo_command, root, run, say};
 use crate::readme::keep;
 use crate::{Outcome, fail, setup};
 
@@ -242,7 +241,7 @@ fn provenance() -> Outcome {
 /// Runs tests of the workspace with the counts' folder; `strict` makes an absent checker a
 /// failure.
 pub(crate) fn test(words: &[&str], counts: &Path, strict: bool) -> Outcome {
-    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+    let mut command = cargo_command();
     command
         .args(["test", "--quiet", "--workspace"])
         .args(crate::build::features())

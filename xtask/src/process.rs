@@ -137,24 +137,35 @@ pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Variables that `cargo run` sets for this program: they would reach build scripts and rebuild them.
-pub(crate) const OWN: [&str; 3] = [
-    "CARGO_MANIFEST_DIR",
-    "CARGO_MANIFEST_PATH",
-    "CARGO_PKG_NAME",
-];
+/// The cargo that started this program, without what it set for it.
+pub(crate) fn cargo_command() -> Command {
+    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+    without_own(&mut command);
+    command
+}
+
+/// Takes away the variables that `cargo run` sets for this program. Build scripts look at some (ring's at name
+/// and version): with them, whatever lies above would be built again whenever somebody calls cargo by hand.
+pub(crate) fn without_own(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let own = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if own
+            .iter()
+            .any(|own| name.to_string_lossy().starts_with(own))
+        {
+            command.env_remove(name);
+        }
+    }
+}
 
 /// Runs cargo. On a terminal its own progress bar is shown; elsewhere its lines are counted and
 /// a short line is printed every ten seconds, so that a build of minutes is never silent.
 pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
-    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+    let mut command = cargo_command();
     command
         .args(arguments)
         .current_dir(root())
         .envs(environment.iter().copied());
-    for variable in OWN {
-        command.env_remove(variable);
-    }
     if std::io::stderr().is_terminal() {
         return run(&mut command);
     }
@@ -210,4 +221,27 @@ fn shown(command: &Command) -> String {
             .map(|word| word.to_string_lossy().into_owned()),
     );
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_starts_as_from_a_shell() {
+        // The runner of this test has them from cargo, too.
+        assert!(std::env::var_os("CARGO_PKG_VERSION_MAJOR").is_some());
+        let command = cargo_command();
+        let gone: Vec<_> = command
+            .get_envs()
+            .filter(|(_, value)| value.is_none())
+            .collect();
+        for name in [
+            "CARGO_PKG_NAME",
+            "CARGO_PKG_VERSION_MAJOR",
+            "CARGO_MANIFEST_DIR",
+        ] {
+            assert!(gone.iter().any(|(gone, _)| *gone == name), "{name}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use super::{Figure, write};
-use crate::process::{cargo, root, run, say, seconds};
+use crate::process::{cargo, cargo_command, root, run, say, seconds};
 use crate::{Outcome, build, fail};
 
 /// Parts that can be measured alone.
@@ -95,7 +95,7 @@ fn audit(folder: &Path) -> Outcome<Vec<Figure>> {
     cargo(&["fetch"], &[])?;
     let target = folder.join("audit");
     let _ = fs::remove_dir_all(&target);
-    let mut command = Command::new("cargo");
+    let mut command = cargo_command();
     command
         .args(["build", "--quiet", "--package", "fedseal-audit"])
         .current_dir(root())
@@ -202,7 +202,7 @@ pub(super) fn engine_before() -> Outcome<(PathBuf, &'static str)> {
     if !kept.is_file() {
         say(&format!("The engine of {REVISION}"));
         let clone = checkout(&folder, REVISION)?;
-        let mut command = Command::new("cargo");
+        let mut command = cargo_command();
         command
             .args(["build", "--quiet", "--package", "fedseal-tuning"])
             .args(["--example", "bench"])
@@ -236,7 +236,7 @@ fn checkout(folder: &Path, revision: &str) -> Outcome<PathBuf> {
     run(Command::new("git")
         .args(["checkout", "--quiet", "--detach", revision])
         .current_dir(&clone))?;
-    run(Command::new("cargo").arg("fetch").current_dir(&clone))?;
+    run(cargo_command().arg("fetch").current_dir(&clone))?;
     Ok(clone)
 }
 
@@ -244,12 +244,12 @@ fn checkout(folder: &Path, revision: &str) -> Outcome<PathBuf> {
 fn waited(folder: &Path, revision: &str, words: &[&str], tests: bool) -> Outcome<Waited> {
     say(&format!("The first build of {revision}"));
     let clone = checkout(folder, revision)?;
-    let mut command = Command::new("cargo");
+    let mut command = cargo_command();
     command.args(["xtask", "build"]).current_dir(&clone);
     let build = timed(command.env_remove("CARGO_TARGET_DIR"))?;
     let mut spent = None;
     if tests {
-        let mut command = Command::new("cargo");
+        let mut command = cargo_command();
         command
             .args(["build", "--quiet", "--workspace"])
             .args(["--lib", "--bins", "--tests"])

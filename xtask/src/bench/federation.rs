@@ -8,10 +8,10 @@ mod kills;
 mod workers;
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::{Figure, write};
-use crate::process::{OWN, root, say};
+use crate::process::{cargo_command, root, say};
 use crate::{Outcome, build, fail};
 
 /// Kills without an option.
@@ -95,7 +95,7 @@ fn figure(name: &str, value: f64, unit: &str) -> Figure {
 /// Runs a test of the whole with an environment; what it says it measured, in the line that begins with `label`.
 /// The rest is shown as it comes.
 fn tested(test: &str, label: &str, environment: &[(&str, &str)]) -> Outcome<Measured> {
-    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+    let mut command = cargo_command();
     command
         .args(["test", "--workspace", "--test", "lend"])
         .args(build::features())
@@ -103,9 +103,6 @@ fn tested(test: &str, label: &str, environment: &[(&str, &str)]) -> Outcome<Meas
         .envs(environment.iter().copied())
         .current_dir(root())
         .stdout(Stdio::piped());
-    for variable in OWN {
-        command.env_remove(variable);
-    }
     let mut child = command.spawn()?;
     let mut measured = None;
     if let Some(stdout) = child.stdout.take() {

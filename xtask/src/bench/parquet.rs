@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Figure;
 use super::worker::median;
-use crate::process::{cargo, output, root, run, say, target};
+use crate::process::{cargo, cargo_command, output, root, run, say, target};
 use crate::{Outcome, fail, python};
 
 /// The last revision whose reader was measured before it went.
@@ -202,7 +202,7 @@ fn former() -> Outcome<PathBuf> {
     fs::write(folder.join("Cargo.toml"), MANIFEST)?;
     // Its dependencies have the versions of today's.
     fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock"))?;
-    run(Command::new("cargo")
+    run(cargo_command()
         .args(["build", "--quiet"])
         .env("CARGO_TARGET_DIR", target())
         .current_dir(&folder))?;

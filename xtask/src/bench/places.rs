@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::Figure;
-use crate::process::{cargo, root, run, say, target};
+use crate::process::{cargo, cargo_command, root, run, say, target};
 use crate::{Outcome, build, fail};
 
 /// A kind of extension and the example that is kept of it.
@@ -202,7 +202,7 @@ impl Place {
 
     /// The clone's programs, and the signed modules of this checkout beside them.
     fn build(&self) -> Outcome {
-        let mut command = Command::new("cargo");
+        let mut command = cargo_command();
         command
             .args(["build", "--quiet", "--workspace"])
             .args(build::features())

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use super::{Figure, write};
-use crate::process::{cargo, output, root, run, say};
+use crate::process::{cargo, cargo_command, output, root, run, say};
 use crate::{Outcome, build, fail};
 
 /// Parts that can be measured alone.
@@ -198,7 +198,7 @@ fn revision(name: &str) -> Outcome<PathBuf> {
     run(Command::new("git")
         .args(["checkout", "--quiet", "--detach", name])
         .current_dir(&clone))?;
-    run(Command::new("cargo")
+    run(cargo_command()
         .args([
             "build",
             "--quiet",

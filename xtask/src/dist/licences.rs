@@ -4,11 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 
-use crate::process::root;
+use crate::process::{cargo_command, root};
 use crate::{Outcome, build, fail};
 
 /// Beginnings of the names of files that hold a licence.
@@ -73,7 +72,7 @@ fn licences(folder: &Path) -> Vec<String> {
 fn crates() -> Outcome<Vec<Part>> {
     let host = crate::process::output("rustc", &["-vV"]).unwrap_or_default();
     let host = host.lines().find_map(|line| line.strip_prefix("host: "));
-    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+    let mut command = cargo_command();
     command
         .args(["metadata", "--format-version", "1", "--locked"])
         .args(host.iter().flat_map(|host| ["--filter-platform", *host]))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::Outcome;
-use crate::process::{exists, output, root, run, say};
+use crate::process::{cargo_command, exists, output, root, run, say};
 
 /// A subcommand of cargo at one version, which `xtask/tools/requirements.txt` has as a wheel.
 pub(super) struct Tool {
@@ -26,7 +26,7 @@ impl Tool {
         }
         let Tool { name, version } = self;
         say(&format!("Building {name} with cargo install (minutes)"));
-        let mut install = Command::new("cargo");
+        let mut install = cargo_command();
         install
             .args(["install", "--locked", "--version", version, name, "--root"])
             .arg(folder())

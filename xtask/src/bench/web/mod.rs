@@ -19,11 +19,10 @@ mod load;
 mod serve;
 mod tested;
 
-use std::process::Command;
 use std::time::Instant;
 
 use super::{Figure, write};
-use crate::process::{root, say};
+use crate::process::{cargo_command, root, say};
 use crate::{Outcome, fail};
 use serve::Server;
 
@@ -90,7 +89,7 @@ fn figure(name: &str, value: f64, unit: &str) -> Figure {
 /// The test that compares the sentences says how many are right.
 fn sentences() -> Outcome<Vec<Figure>> {
     say("Conclusions of labelled reports");
-    let ran = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
+    let ran = cargo_command()
         .args(["test", "--quiet", "--workspace", "--lib"])
         .args(["sentences_are_the_expected_ones", "--", "--nocapture"])
         .current_dir(root())
