@@ -11,7 +11,7 @@ use fedseal_client_sdk::outside;
 
 use crate::files::{self, Disk, Inject};
 use crate::opened::OpenBlob;
-use crate::packs::{PACK_FROM, PACK_UP_TO, PACKED_BYTES, Packs, member};
+use crate::packs::{PACK_FROM, PACK_UP_TO, PACKED_BYTES, Pack, Packs, member};
 use crate::{Error, Result};
 
 /// Longest blob, bytes.
@@ -186,9 +186,18 @@ impl Blobs {
         if small.len() < PACK_FROM {
             alone.append(&mut small);
         }
-        let packs = small.chunks(PACK_UP_TO);
-        let packs = packs.map(|small| self.packs.pack(small));
-        let packs = packs.collect::<Result<Vec<_>>>()?;
+        // Many bytes are two packs, one for each of two threads.
+        let bytes: usize = small.iter().map(|(_, bytes)| bytes.len()).sum();
+        let parts = if bytes < files::APART { 1 } else { 2 };
+        let most = small.len().div_ceil(parts).clamp(1, PACK_UP_TO);
+        let parts: Vec<_> = small.chunks(most).collect();
+        let least = files::shared_from(bytes);
+        let packs = files::halves(least, &parts, |parts| {
+            let packs = parts.iter().map(|small| self.packs.pack(small));
+            packs.collect::<Result<Vec<_>>>()
+        });
+        let packs: Vec<Vec<Pack>> = packs.into_iter().collect::<Result<_>>()?;
+        let packs: Vec<Pack> = packs.into_iter().flatten().collect();
         let paths: Vec<PathBuf> = alone.iter().map(|(digest, _)| self.path(digest)).collect();
         let alone = paths.iter().zip(&alone);
         let alone = alone.map(|(path, (_, bytes))| (path.as_path(), *bytes));

@@ -85,10 +85,25 @@ const CHUNK: usize = 512;
 /// a single one waits for the disk again, a millisecond or more.
 const TOGETHER: usize = 16;
 
-/// Does work on many files on two threads, on few on this one: making and moving files is the
-/// kernel's work, and one of its threads does a few thousand a second.
-fn halves<T: Sync, R: Send>(all: &[T], work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
-    if all.len() < TOGETHER {
+/// Bytes from which on they are hashed, copied and written by two threads.
+pub(crate) const APART: usize = 1 << 20;
+
+/// Number of files or packs of so many bytes from which on two threads share them: making and moving files is the
+/// kernel's work, and one of its threads does a few thousand a second, or some hundred MiB.
+pub(crate) fn shared_from(bytes: usize) -> usize {
+    match bytes < APART {
+        true => TOGETHER,
+        false => 2,
+    }
+}
+
+/// Does work on `least` things or more on two threads, on fewer on this one.
+pub(crate) fn halves<T: Sync, R: Send>(
+    least: usize,
+    all: &[T],
+    work: impl Fn(&[T]) -> R + Sync,
+) -> Vec<R> {
+    if all.len() < least {
         return vec![work(all)];
     }
     let (left, right) = all.split_at(all.len() / 2);
@@ -205,13 +220,15 @@ impl Disk {
             }
         }
         let mut ended = Ok(());
-        for (written, result) in halves(&files, |part| self.write_beside(part)) {
+        let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+        let least = shared_from(bytes);
+        for (written, result) in halves(least, &files, |part| self.write_beside(part)) {
             chunk.extend(written);
             ended = ended.and(result);
         }
         ended?;
         self.sync_files(chunk)?;
-        let moved = halves(chunk, |part| {
+        let moved = halves(TOGETHER, chunk, |part| {
             part.iter().try_for_each(|beside| {
                 self.step(Step::Rename, beside.path)
                     .and_then(|()| fs::rename(&beside.temporary, beside.path))

@@ -66,7 +66,13 @@ impl Run {
         let globals: Vec<Digest> = arms
             .map(|arm| self.state.global(&arm.id, initial))
             .collect();
-        self.adapters.retain(|digest, _| globals.contains(digest));
+        let forgotten = std::mem::take(&mut self.adapters);
+        let kept = globals
+            .iter()
+            .filter_map(|digest| forgotten.get_key_value(digest));
+        self.adapters = kept.map(|(digest, it)| (*digest, it.clone())).collect();
+        // Giving back their memory takes as long as some executions do. Without a thread it is done here.
+        let _ = std::thread::Builder::new().spawn(move || drop(forgotten));
     }
 
     /// Tells of arms whose rule's guarantee does not hold, before the first round.

@@ -13,8 +13,8 @@ pub(crate) const BATCH: usize = 1024;
 /// How long results are gathered, from the first one on, where more are to come: a write to the disk waits for it
 /// several times, whatever number of results it is of.
 const GATHER: Duration = Duration::from_millis(20);
-/// Number of results that are still to come from which on nobody looks for each of them while they are gathered:
-/// looking costs two changes of thread. Of fewer, the last one would be waited for.
+/// Number of results that are gathered without looking for each of them, which would cost two changes of thread, and
+/// of those that are worth a write by themselves. Of fewer that are still to come the last one would be waited for.
 const MANY: usize = 64;
 
 /// Hands `left` results to `done` as they come, or as many as there are senders for. Results that came soon after
@@ -50,11 +50,17 @@ pub(crate) fn hear<R>(
 /// A result with those that come soon after it, of `left` in all.
 fn gathered<R>(receive: &Receiver<R>, first: R, left: usize) -> Vec<R> {
     let begun = Instant::now();
-    if left > MANY {
+    let most = left.min(BATCH);
+    let mut batch = vec![first];
+    batch.extend(receive.try_iter().take(most - 1));
+    // They came while `done` was busy: waiting for more would let them pile up.
+    if batch.len() >= MANY {
+        return batch;
+    }
+    if left - batch.len() > MANY {
         std::thread::sleep(GATHER);
     }
-    let mut batch = vec![first];
-    while batch.len() < left.min(BATCH) {
+    while batch.len() < most {
         // What is there already is taken even when no time is left.
         let rest = GATHER.saturating_sub(begun.elapsed());
         match receive.recv_timeout(rest) {
