@@ -5,7 +5,7 @@
 //! its blobs, a federation's books before its run. A run that changed under the copy (blobs that were cleared away
 //! at its end) is copied again, and so are books whose state was written anew.
 //!
-//! - [`copying`]: files and folders of a copy, with the list of them. [`check`]: a copy held against its list, and
+//! - [`copying`]: files and folders of a copy, with the list of them. [`mod@check`]: a copy held against its list, and
 //!   its runs, books and registry against their own rules.
 //!
 //! ```text

@@ -147,10 +147,12 @@ fn rotate(a: &mut [Vec<f64>], v: &mut [Vec<f64>], p: usize, q: usize) {
         row[p] = c * x - s * y;
         row[q] = s * x + c * y;
     }
-    for at in 0..a.len() {
-        let (x, y) = (a[p][at], a[q][at]);
-        a[p][at] = c * x - s * y;
-        a[q][at] = s * x + c * y;
+    if let Ok([first, second]) = a.get_disjoint_mut([p, q]) {
+        for (first, second) in first.iter_mut().zip(second) {
+            let (x, y) = (*first, *second);
+            *first = c * x - s * y;
+            *second = s * x + c * y;
+        }
     }
 }
 

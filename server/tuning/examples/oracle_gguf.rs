@@ -3,7 +3,7 @@
 //! `oracle_gguf OUT` compares with the references in OUT and prints one JSON object of figures. What
 //! differs is named on standard error.
 
-#[path = "../tests/references/mod.rs"]
+#[path = "../tests/behaviour/references.rs"]
 mod references;
 
 use std::{collections::BTreeMap, path::Path};

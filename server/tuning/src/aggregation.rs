@@ -21,7 +21,7 @@ use crate::TuningError;
 use crate::ops::to_host;
 
 /// Largest error of [`krum`]'s distances, relative to each, and of [`dnc`]'s products, relative to the
-/// lengths of both rows. A sum has at most [`GROUP`] additions in each of five stages, and a term at most
+/// lengths of both rows. A sum has at most `GROUP` additions in each of five stages, and a term at most
 /// eight roundings of 2^-24: 1e-5. This is twice as much.
 pub const ERROR: f64 = 2e-5;
 

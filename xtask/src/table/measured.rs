@@ -171,7 +171,7 @@ pub(super) fn interval(values: &[f64]) -> Option<[f64; 2]> {
     let (centre, margin) = (mean(values), margin(values, &T975));
     margin
         .is_finite()
-        .then(|| [centre - margin, centre + margin])
+        .then_some([centre - margin, centre + margin])
 }
 
 #[cfg(test)]

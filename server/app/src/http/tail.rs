@@ -101,12 +101,14 @@ impl Tails {
             // Looked at before the lines, so that the last ones are sent too.
             let over = self.ends.over(&run).await;
             let mut found = lines.new_ones(&run.root).await;
-            while over {
-                let more = lines.new_ones(&run.root).await;
-                if more.is_empty() {
-                    break;
+            if over {
+                loop {
+                    let more = lines.new_ones(&run.root).await;
+                    if more.is_empty() {
+                        break;
+                    }
+                    found.extend(more);
                 }
-                found.extend(more);
             }
             let stopped = !over && working.stopped(&run).await;
             if self.publish(&run, Look::new(&found, stopped, over)) {

@@ -262,9 +262,8 @@ impl Books {
         lock.lock().map_err(|source| Error::io(&path, source))?;
         self.with(name, |book| {
             let (result, change) = decide(book.experiment(), book.federation())?;
-            match change {
-                Some(change) => book.add(change)?,
-                None => {}
+            if let Some(change) = change {
+                book.add(change)?;
             }
             Ok(result)
         })

@@ -39,7 +39,7 @@ struct Tile {
     second: usize,
 }
 
-/// What is summed of two rows.
+/// Term that two rows add to a sum.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Term {
     /// The square of their difference.

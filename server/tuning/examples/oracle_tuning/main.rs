@@ -7,7 +7,7 @@
 
 mod adapters;
 mod families;
-#[path = "../../tests/references/mod.rs"]
+#[path = "../../tests/behaviour/references.rs"]
 mod references;
 
 use std::{ops::ControlFlow, path::Path};

@@ -10,7 +10,6 @@ mod hostile;
 mod models;
 mod options;
 mod oracle;
-#[path = "../references/mod.rs"]
 mod references;
 mod steps;
 mod texts;

@@ -25,7 +25,7 @@ fn place(server: &TestServer, name: &str, fact: &str) {
     let round = |number: u32| {
         json!({
             "round": number, "global": some, "learning_rate": 0.1,
-            "safety": (number % 2 == 0).then(|| Rate::new(9, 10)), "helpfulness": null,
+            "safety": number.is_multiple_of(2).then(|| Rate::new(9, 10)), "helpfulness": null,
             "clients": [client("a", "benign", 1.0), client(&format!("b{}", number % 2), "flip", 0.0)],
         })
     };

@@ -173,7 +173,7 @@ fn a_key_is_given_up_once_and_before_the_start_its_place_is_free_again() {
         .keep_jobs("tiny", &BTreeMap::from([(key(1), done)]))
         .unwrap();
     // The server itself, and a command without it.
-    for books in [&books, &Books::open(books.root.clone()).unwrap()] {
+    for books in [&books, &Books::open(&books.root).unwrap()] {
         let nodes = books.status("tiny", None).unwrap().nodes;
         let [north, south] = &nodes[..] else {
             panic!("{nodes:?}");
@@ -290,7 +290,7 @@ fn ten_thousand_enrolments_write_as_much_as_they_say() {
         federation.changes > 0,
         "changes are taken into the state now and then"
     );
-    let other = Books::open(books.root.clone()).unwrap();
+    let other = Books::open(&books.root).unwrap();
     assert_eq!(other.read("open").unwrap(), federation);
 }
 
@@ -298,7 +298,7 @@ fn ten_thousand_enrolments_write_as_much_as_they_say() {
 fn what_a_crash_left_is_no_change_and_others_read_on() {
     let (_dir, books) = books();
     books.create("tiny", ROSTER, None, key(9)).unwrap();
-    let other = Books::open(books.root.clone()).unwrap();
+    let other = Books::open(&books.root).unwrap();
     assert_eq!(other.phase("tiny").unwrap(), Phase::Enrolling);
     let enrol = |books: &Books, by: u8, name: &str| {
         let invitation = books.invite("tiny", None).unwrap();
@@ -314,7 +314,7 @@ fn what_a_crash_left_is_no_change_and_others_read_on() {
     let whole = std::fs::read(&file).unwrap();
     for torn in ["{\"enrolled\":{\"invi", "{\"enrolled\":\u{0}\u{0}\u{0}}\n"] {
         std::fs::write(&file, [&whole[..], torn.as_bytes()].concat()).unwrap();
-        for books in [&books, &other, &Books::open(books.root.clone()).unwrap()] {
+        for books in [&books, &other, &Books::open(&books.root).unwrap()] {
             assert_eq!(books.read("tiny").unwrap().members.len(), 1, "{torn:?}");
         }
     }
@@ -337,7 +337,7 @@ fn what_a_crash_left_is_no_change_and_others_read_on() {
         .unwrap()
         .replacen("hash", "hush", 1);
     std::fs::write(&file, bad).unwrap();
-    let fresh = Books::open(books.root.clone()).unwrap();
+    let fresh = Books::open(&books.root).unwrap();
     assert!(said(fresh.read("tiny")).contains("changes-0.jsonl"));
 }
 
@@ -357,7 +357,7 @@ fn a_state_of_the_release_before_is_read_and_goes_on() {
     book::write_state(&folder, &before).unwrap();
     let text = std::fs::read_to_string(folder.join("state.json")).unwrap();
     assert!(!text.contains("changes"), "{text}");
-    let after = Books::open(books.root.clone()).unwrap();
+    let after = Books::open(&books.root).unwrap();
     assert_eq!(after.read("tiny").unwrap(), before);
     let invitation = after.invite("tiny", None).unwrap();
     after
@@ -369,7 +369,7 @@ fn a_state_of_the_release_before_is_read_and_goes_on() {
         text.contains("\"format\":2") && text.contains("\"changes\":1"),
         "{text}"
     );
-    let members = Books::open(books.root.clone())
+    let members = Books::open(&books.root)
         .unwrap()
         .read("tiny")
         .unwrap()
